@@ -1,0 +1,24 @@
+"""Formulas on boxes. Boxes are `x1, y1, x2, y2` in continuous pixels, float32."""
+
+from mrcnn_tf.boxes.anchors import cell_anchors, make_anchors
+from mrcnn_tf.boxes.clip import clip_boxes
+from mrcnn_tf.boxes.coding import MAX_LOG_SCALE, decode_boxes, encode_boxes
+from mrcnn_tf.boxes.overlap import (
+    box_areas,
+    pairwise_coverage,
+    pairwise_intersection,
+    pairwise_iou,
+)
+
+__all__ = [
+    "MAX_LOG_SCALE",
+    "box_areas",
+    "cell_anchors",
+    "clip_boxes",
+    "decode_boxes",
+    "encode_boxes",
+    "make_anchors",
+    "pairwise_coverage",
+    "pairwise_intersection",
+    "pairwise_iou",
+]

@@ -1,0 +1,30 @@
+"""COCO-format data as `tf.data` pipelines.
+
+>>> from mrcnn_tf import data
+>>> train = data.coco("images", "annotations/train.json", batch_size=2, shuffle=True, flip=True)
+
+Names are resolved on first use: `find_split`, `CocoDataset` and `shapes` do not import TensorFlow.
+"""
+
+import importlib
+
+_HOMES = {
+    "CocoDataset": "mrcnn_tf.data.coco_dataset",
+    "coco": "mrcnn_tf.data.pipeline",
+    "find_split": "mrcnn_tf.data.splits",
+    "read_image": "mrcnn_tf.data.image_files",
+}
+
+__all__ = ["CocoDataset", "coco", "find_split", "read_image", "shapes"]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "shapes":
+        return importlib.import_module("mrcnn_tf.data.shapes")
+    raise AttributeError(f"module 'mrcnn_tf.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

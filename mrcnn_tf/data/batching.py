@@ -1,0 +1,168 @@
+"""From image ids to padded batches: order of the epochs, parallel loading, padding."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from mrcnn_tf.data.instance_masks import pack_crops
+from mrcnn_tf.data.transforms import Sample
+
+MULTIPLE = 32  # the coarsest stride of the backbone's feature maps
+
+_INPUTS = ("images", "image_sizes")
+_TYPES = {
+    "images": tf.uint8,
+    "image_sizes": tf.int32,
+    "boxes": tf.float32,
+    "classes": tf.int32,
+    "is_crowd": tf.bool,
+    "image_id": tf.int64,
+    "masks": tf.uint8,
+    "mask_shapes": tf.int32,
+    "mask_boxes": tf.float32,
+}
+
+
+def image_stream(
+    image_ids: list[int], shuffle: bool, seed: int, initial_epoch: int, repeat: bool | int
+) -> tf.data.Dataset:
+    """A dataset of (image id, epoch), int64 scalars.
+
+    Every pass over it is the next epoch, and the order of an epoch depends on the seed and the
+    number of the epoch only.
+    """
+    ids = np.array(image_ids, np.int64)
+    epochs = itertools.count(initial_epoch)
+
+    def next_pass() -> tuple[np.ndarray, np.ndarray]:
+        epoch = next(epochs)
+        order = np.random.default_rng([2, seed, epoch]).permutation(ids) if shuffle else ids
+        return order, np.full_like(order, epoch)
+
+    def one_pass(_: tf.Tensor) -> tf.data.Dataset:
+        order, epoch = tf.numpy_function(next_pass, [], [tf.int64, tf.int64])
+        order.set_shape([len(ids)])
+        epoch.set_shape([len(ids)])
+        return tf.data.Dataset.from_tensor_slices((order, epoch))
+
+    passes = tf.data.Dataset.range(1)
+    if repeat is not False:
+        passes = passes.repeat(None if repeat is True else repeat)
+    return passes.flat_map(one_pass)
+
+
+def batched(
+    stream: tf.data.Dataset,
+    load: Callable[[int, int], Sample | None],
+    batch_size: int,
+    drop_remainder: bool,
+    max_objects: int,
+    canvas: tuple[int, int] | None,
+) -> tf.data.Dataset:
+    """Loads the images of a stream in parallel and batches them as (x, y), see `coco`.
+
+    Args:
+        stream: dataset of (image id, epoch).
+        load: gives the sample, or None to leave the image out.
+        batch_size: images a batch.
+        drop_remainder: leave out a smaller last batch.
+        max_objects: number of objects each image is padded to.
+        canvas: (height, width) images are padded to, or None for the largest of the batch.
+    """
+    shapes = {
+        "images": [*(canvas or (None, None)), 3],
+        "image_sizes": [2],
+        "boxes": [max_objects, 4],
+        "classes": [max_objects],
+        "is_crowd": [max_objects],
+        "image_id": [],
+        "masks": [None],
+        "mask_shapes": [max_objects, 2],
+        "mask_boxes": [max_objects, 4],
+    }
+
+    def arrays(image_id: np.ndarray, epoch: np.ndarray) -> list[np.ndarray]:
+        sample = load(int(image_id), int(epoch))
+        usable = sample is not None
+        fields = padded_fields(sample if usable else _blank(), max_objects, canvas)
+        return [*(fields[name] for name in _TYPES), np.array(usable)]
+
+    def element(image_id: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        *fields, usable = tf.numpy_function(arrays, [image_id, epoch], [*_TYPES.values(), tf.bool])
+        for field, name in zip(fields, _TYPES, strict=True):
+            field.set_shape(shapes[name])
+        usable.set_shape([])
+        return dict(zip(_TYPES, fields, strict=True)), usable
+
+    elements = stream.map(element, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    usable = elements.filter(lambda _, is_usable: is_usable).map(_first)
+    batches = usable.padded_batch(batch_size, shapes, drop_remainder=drop_remainder)
+    return batches.map(_inputs_and_targets)
+
+
+def _first(fields: dict[str, tf.Tensor], _: tf.Tensor) -> dict[str, tf.Tensor]:
+    return fields
+
+
+def _inputs_and_targets(
+    fields: dict[str, tf.Tensor],
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    inputs = {name: fields[name] for name in _INPUTS}
+    return inputs, {name: fields[name] for name in _TYPES if name not in _INPUTS}
+
+
+def padded_fields(
+    sample: Sample, max_objects: int, canvas: tuple[int, int] | None
+) -> dict[str, np.ndarray]:
+    """The fields of one element: objects padded to `max_objects`, the image to the canvas.
+
+    Without a canvas the image is padded to multiples of 32, so that the largest image of a batch
+    has them too.
+    """
+    height, width = sample.image.shape[:2]
+    rows, columns = canvas or (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE)
+    image = np.zeros((rows, columns, 3), np.uint8)
+    image[:height, :width] = sample.image
+    masks, mask_shapes = pack_crops(sample.crops)
+
+    def objects(values: np.ndarray, padding: int = 0) -> np.ndarray:
+        padded = np.full((max_objects, *values.shape[1:]), padding, values.dtype)
+        padded[: len(values)] = values
+        return padded
+
+    return {
+        "images": image,
+        "image_sizes": np.array([height, width], np.int32),
+        "boxes": objects(sample.boxes),
+        "classes": objects(sample.classes, padding=-1),
+        "is_crowd": objects(sample.is_crowd),
+        "image_id": np.array(sample.image_id, np.int64),
+        "masks": masks,
+        "mask_shapes": objects(mask_shapes),
+        "mask_boxes": objects(sample.mask_boxes),
+    }
+
+
+def cardinality(num_images: int, batch_size: int, repeat: bool | int, drop_remainder: bool) -> int:
+    """Number of batches of one iteration over the dataset."""
+    if repeat is True:
+        return tf.data.INFINITE_CARDINALITY
+    count = num_images * (repeat or 1)
+    return count // batch_size if drop_remainder else -(-count // batch_size)
+
+
+def _blank() -> Sample:
+    no_boxes = np.zeros((0, 4), np.float32)
+    return Sample(
+        image=np.zeros((1, 1, 3), np.uint8),
+        image_id=0,
+        boxes=no_boxes,
+        classes=np.zeros(0, np.int32),
+        is_crowd=np.zeros(0, bool),
+        crops=[],
+        mask_boxes=no_boxes,
+    )

@@ -1,0 +1,264 @@
+"""`coco`: COCO annotations and images as a `tf.data.Dataset` that `model.fit` takes."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mrcnn_tf.data.batching import batched, cardinality, image_stream
+from mrcnn_tf.data.coco_dataset import CocoDataset
+from mrcnn_tf.data.sample_reader import SampleReader, resize
+from mrcnn_tf.data.transforms import Augmentation, Sample, augment, draw, resample_masks, rescale
+from mrcnn_tf.ops.resize_image import resized_shape
+
+TOO_MANY = "object beyond max_objects"
+NO_OBJECTS = "image without objects"
+
+
+def coco(
+    images: str | os.PathLike | CocoDataset,
+    annotations: str | os.PathLike | None = None,
+    batch_size: int = 1,
+    size: int | tuple[int, int] = (800, 1333),
+    *,
+    shuffle: bool = False,
+    flip: bool = False,
+    vertical_flip: bool = False,
+    transpose: bool = False,
+    scale_jitter: tuple[float, float] | None = None,
+    pad_to: tuple[int, int] | None = None,
+    max_objects: int | None = 100,
+    mask_size: int | None = None,
+    drop_empty: bool = False,
+    cache: bool | str | os.PathLike = False,
+    seed: int = 0,
+    initial_epoch: int = 0,
+    repeat: bool | int = False,
+    drop_remainder: bool = False,
+    category_ids: Sequence[int] | None = None,
+    image_ids: Sequence[int] | int | None = None,
+    on_error: str = "raise",
+) -> tf.data.Dataset:
+    """COCO images and annotations in batches for training, validation and prediction.
+
+    An element is `(x, y)`. M is the number of objects an image is padded to, H and W the size of
+    the batch: its largest image, rounded up to multiples of 32.
+
+    - `x["images"]` uint8 [B, H, W, 3], RGB, resized, zeros to the right of and below each image
+    - `x["image_sizes"]` int32 [B, 2], height and width of each image inside that
+    - `y["boxes"]` float32 [B, M, 4], [x1, y1, x2, y2] in resized pixels, clipped to the image
+    - `y["classes"]` int32 [B, M], 0 to K - 1 in the order of the category ids; -1 for padding
+    - `y["is_crowd"]` bool [B, M]; crowds are kept and marked, without a mask
+    - `y["image_id"]` int64 [B]
+    - `y["masks"]` uint8 [B, L], the mask crops of all objects, each flattened row by row and
+      packed to bits (`numpy.packbits`) from a byte boundary on, in the order of the objects
+    - `y["mask_shapes"]` int32 [B, M, 2], height and width of each crop in pixels of the original
+      image; (0, 0) for padding, crowds and objects without a segmentation
+    - `y["mask_boxes"]` float32 [B, M, 4], the region of the resized image that each crop covers
+
+    A crop is the tight extent of the object's own mask at the original resolution: resizing moves
+    `mask_boxes` only, so masks lose nothing.
+
+    Every random choice is a function of (seed, epoch, image id). Each pass over the dataset is the
+    next epoch, counted from `initial_epoch`; two datasets made with the same arguments give the
+    same stream, with or without a cache.
+
+    Images that hold more than `max_objects` objects keep those that are no crowd first and of
+    these the largest boxes. (torchvision and Detectron2 keep all; the TF Model Garden the first in
+    the file; Matterport a random choice. What is left out is taught as background, and the
+    smallest boxes touch the fewest anchors.) Dense data wants `max_objects=None`.
+
+    EXIF rotation is not applied, as in torchvision, see `mrcnn_tf.data.read_image`. Images without
+    objects are kept by default: they are background to learn from; torchvision's reference and
+    Detectron2 drop them (`drop_empty=True`).
+
+    Args:
+        images: folder of the images, or a `CocoDataset`, which then has been given the
+            `annotations`, `category_ids`, `image_ids` and `on_error`.
+        annotations: COCO annotation file.
+        batch_size: images a batch.
+        size: (short side, long side): the short side is brought to the first unless the long one
+            would pass the second. An int n means (n, n): the image fits an n x n square.
+        shuffle: a new order every epoch, over the whole dataset.
+        flip: mirror left to right with probability 0.5.
+        vertical_flip: mirror top to bottom with probability 0.5.
+        transpose: swap x and y with probability 0.5.
+        scale_jitter: (lowest, highest) factor on `size`, drawn for each image. With `pad_to` this
+            is large scale jitter: what is larger than the canvas is cut at a random position.
+        pad_to: (H, W) every batch is padded to. Without `scale_jitter` all images must fit.
+        max_objects: M, or None for the largest number any image has.
+        mask_size: resample every mask crop to this side (112, say): less memory, no longer exact.
+        drop_empty: leave out images that have no object, or crowds only.
+        cache: True keeps decoded, resized samples in memory (3 bytes a pixel: 0.2 MB for 256 x 256,
+            3.2 MB for 800 x 1333); a path keeps them as files in that folder, over restarts.
+            With `scale_jitter` images are kept at their original size.
+        seed: seed of all random choices.
+        initial_epoch: number of the first pass, to go on with an interrupted training.
+        repeat: True for an endless dataset, n for n epochs; batches run over the epoch's end.
+        drop_remainder: leave out the last batch if it is smaller.
+        category_ids: see `CocoDataset`; give `model.category_ids` for validation data.
+        image_ids: see `CocoDataset`; n for the first n images, e.g. to overfit on a few.
+        on_error: `"raise"`, or `"skip"` to leave out images and annotations that are faulty. The
+            number of batches is then unknown before the first epoch ends.
+
+    Returns:
+        The dataset, with attributes `source` (the `CocoDataset`) and `skipped` (its dict of what
+        was left out, by reason). Its cardinality is known unless `on_error="skip"`.
+
+    Raises:
+        FileNotFoundError: see `CocoDataset`.
+        ValueError: an argument is out of range or the annotations are faulty. While reading, a
+            faulty image or mask is a `tf.errors.InvalidArgumentError` that names the file.
+
+    Example:
+
+    >>> train = mrcnn_tf.data.coco(
+    ...     "coco/train2017", "coco/annotations/instances_train2017.json", batch_size=2,
+    ...     shuffle=True, flip=True)
+    >>> model.fit(train, epochs=12)
+    """
+    dataset = _as_dataset(images, annotations, category_ids, image_ids, on_error)
+    size = _checked_size(size)
+    _check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, repeat)
+    augmentation = Augmentation(flip, vertical_flip, transpose, _checked_jitter(scale_jitter))
+    ids = _kept_images(dataset, drop_empty)
+    max_objects = _object_limit(dataset, ids, max_objects)
+    if pad_to is not None:
+        pad_to = _checked_canvas(dataset, ids, size, pad_to, augmentation)
+    jitter = augmentation.scale_jitter is not None
+    reader = SampleReader(dataset, None if jitter else size, max_objects, cache)
+
+    def load(image_id: int, epoch: int) -> Sample | None:
+        sample = reader.read(image_id)
+        if sample is None:
+            return None
+        choices = draw(augmentation, seed, epoch, image_id)
+        if jitter:
+            scaled = tuple(max(round(side * choices.scale), 1) for side in size)
+            sample = rescale(sample, resize(sample.image, scaled))
+        sample = augment(sample, choices, pad_to)
+        return sample if mask_size is None else resample_masks(sample, mask_size)
+
+    stream = image_stream(ids, shuffle, seed, initial_epoch, repeat)
+    batches = batched(stream, load, batch_size, drop_remainder, max_objects, pad_to)
+    if dataset.on_error == "raise":
+        count = cardinality(len(ids), batch_size, repeat, drop_remainder)
+        batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    batches = batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
+    batches.source = dataset
+    batches.skipped = dataset.skipped
+    return batches
+
+
+def _as_dataset(images, annotations, category_ids, image_ids, on_error) -> CocoDataset:
+    if not isinstance(images, CocoDataset):
+        if annotations is None:
+            raise ValueError("annotations (a COCO annotation file) must be given")
+        return CocoDataset(
+            images, annotations, category_ids=category_ids, image_ids=image_ids, on_error=on_error
+        )
+    repeated = any(value is not None for value in (annotations, category_ids, image_ids))
+    if repeated or on_error != "raise":
+        raise ValueError(
+            "annotations, category_ids, image_ids and on_error belong to the CocoDataset that was "
+            "given as images; give them to it"
+        )
+    return images
+
+
+def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    sides = (size, size) if isinstance(size, int) else tuple(int(side) for side in size)
+    if len(sides) != 2 or sides[0] < 1 or sides[1] < sides[0]:
+        raise ValueError(
+            f"size must be (short side, long side) with short <= long, or one int, got {size}"
+        )
+    return sides
+
+
+def _checked_jitter(jitter: tuple[float, float] | None) -> tuple[float, float] | None:
+    if jitter is None:
+        return None
+    low, high = (float(factor) for factor in jitter)
+    if not 0 < low <= high < math.inf:
+        raise ValueError(f"scale_jitter must be (lowest, highest) with 0 < lowest, got {jitter}")
+    return low, high
+
+
+def _check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, repeat) -> None:
+    limits = {
+        "batch_size": (batch_size, 1),
+        "max_objects": (1 if max_objects is None else max_objects, 1),
+        "mask_size": (1 if mask_size is None else mask_size, 1),
+        "seed": (seed, 0),
+        "initial_epoch": (initial_epoch, 0),
+        "repeat": (1 if isinstance(repeat, bool) else repeat, 1),
+    }
+    for name, (value, lowest) in limits.items():
+        if not isinstance(value, int | np.integer) or value < lowest:
+            raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
+
+
+def _kept_images(dataset: CocoDataset, drop_empty: bool) -> list[int]:
+    ids = dataset.image_ids
+    if drop_empty:
+        ids = [i for i in ids if not all(a.get("iscrowd", 0) for a in dataset.annotations(i))]
+        dataset.skipped[NO_OBJECTS] = len(dataset) - len(ids)
+        if not ids:
+            raise ValueError(
+                f"no image of {dataset.annotation_file} has an object, so drop_empty=True leaves "
+                "none"
+            )
+    return ids
+
+
+def _object_limit(dataset: CocoDataset, ids: list[int], max_objects: int | None) -> int:
+    counts = [len(dataset.annotations(i)) for i in ids]
+    if max_objects is None:
+        return max(1, *counts)
+    beyond = sum(max(count - max_objects, 0) for count in counts)
+    if beyond:
+        dataset.skipped[TOO_MANY] = beyond
+        warnings.warn(
+            f"{dataset.annotation_file}: {beyond} objects are left out because their images hold "
+            f"more than max_objects={max_objects} (at most {max(counts)}); max_objects=None keeps "
+            "all",
+            stacklevel=3,
+        )
+    return max_objects
+
+
+def _checked_canvas(
+    dataset: CocoDataset,
+    ids: list[int],
+    size: tuple[int, int],
+    pad_to: tuple[int, int],
+    augmentation: Augmentation,
+) -> tuple[int, int]:
+    canvas = tuple(int(side) for side in pad_to)
+    if len(canvas) != 2 or min(canvas) < 1:
+        raise ValueError(f"pad_to must be (height, width) in pixels, got {pad_to}")
+    if augmentation.scale_jitter is not None:
+        return canvas
+    for image_id in ids:
+        shape = resized_shape(*dataset.size(image_id), *size)
+        for height, width in (shape, shape[::-1])[: 1 + augmentation.transpose]:
+            if height > canvas[0] or width > canvas[1]:
+                raise ValueError(
+                    f"image {dataset.path(image_id)} (id {image_id}) is {height} x {width} (height "
+                    f"x width) when resized to {size}, which does not fit pad_to={canvas}. Make "
+                    "pad_to larger, or the size smaller"
+                )
+    return canvas
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    # there are no input files that tf.distribute could hand out
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options

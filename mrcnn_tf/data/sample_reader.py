@@ -1,0 +1,158 @@
+"""Reads one image and its objects from a CocoDataset, resized, with a store of what was read."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from mrcnn_tf.data.coco_dataset import (
+    MALFORMED_SEGMENTATION,
+    MASK_EMPTY,
+    UNUSABLE_IMAGE,
+    CocoDataset,
+)
+from mrcnn_tf.data.image_files import ImageError, is_rotated_by_exif, read_image
+from mrcnn_tf.data.instance_masks import decode_crop
+from mrcnn_tf.data.sample_store import FolderStore, MemoryStore
+from mrcnn_tf.data.transforms import Sample, rescale
+from mrcnn_tf.ops.resize_image import resize_image, resized_shape
+
+
+class SampleReader:
+    """Samples of a dataset by image id.
+
+    Args:
+        dataset: the annotations and images.
+        size: (short side, long side) images are resized to, or None for the original size.
+        max_objects: how many objects of an image are kept, see `mrcnn_tf.data.coco`.
+        cache: False, True (memory) or a folder.
+    """
+
+    def __init__(
+        self,
+        dataset: CocoDataset,
+        size: tuple[int, int] | None,
+        max_objects: int,
+        cache: bool | str | os.PathLike,
+    ):
+        self._dataset = dataset
+        self._size = size
+        self._max_objects = max_objects
+        self._store: MemoryStore | FolderStore | None = None
+        if cache is True:
+            self._store = MemoryStore()
+        elif cache is not False:
+            self._store = FolderStore(cache, self._description(), dataset.path)
+
+    def read(self, image_id: int) -> Sample | None:
+        """The sample of an image, None where its file is unusable and the dataset skips such."""
+        sample = self._store.get(image_id) if self._store else None
+        if sample is not None:
+            return sample
+        try:
+            image = self._read_image(image_id)
+        except ImageError as error:
+            if self._dataset.on_error == "raise":
+                raise
+            self._dataset.note_skipped(UNUSABLE_IMAGE, image_id, str(error))
+            return None
+        sample = self._read_objects(image_id, image)
+        if self._size is not None:
+            sample = rescale(sample, resize(image, self._size))
+        if self._store:
+            self._store.put(sample)
+        return sample
+
+    def _read_image(self, image_id: int) -> np.ndarray:
+        path = self._dataset.path(image_id)
+        image = read_image(path)
+        height, width = self._dataset.size(image_id)
+        if image.shape[:2] != (height, width):
+            remedy = "Correct `height` and `width`, or use the file that was annotated"
+            if image.shape[:2] == (width, height) and is_rotated_by_exif(path):
+                remedy = (
+                    "The file has an EXIF rotation, which was applied when it was annotated: "
+                    "store it rotated (PIL.ImageOps.exif_transpose)"
+                )
+            raise ImageError(
+                f"image {path} (id {image_id}) is {image.shape[0]} x {image.shape[1]} pixels "
+                f"(height x width), its annotations say {height} x {width}. {remedy}"
+            )
+        return image
+
+    def _read_objects(self, image_id: int, image: np.ndarray) -> Sample:
+        boxes, classes, crowd, crops, mask_boxes = [], [], [], [], []
+        for annotation in self._dataset.annotations(image_id):
+            is_crowd = bool(annotation.get("iscrowd", 0))
+            crop, mask_box = None, (0, 0, 0, 0)
+            if annotation.get("segmentation") and not is_crowd:
+                found = self._decode(annotation, image.shape[:2])
+                if found is None:
+                    continue
+                crop, mask_box = found
+            boxes.append(self._dataset.box(annotation))
+            classes.append(self._dataset.class_of(annotation))
+            crowd.append(is_crowd)
+            crops.append(crop)
+            mask_boxes.append(mask_box)
+        sample = Sample(
+            image=image,
+            image_id=image_id,
+            boxes=np.array(boxes, np.float32).reshape(-1, 4),
+            classes=np.array(classes, np.int32),
+            is_crowd=np.array(crowd, bool),
+            crops=crops,
+            mask_boxes=np.array(mask_boxes, np.float32).reshape(-1, 4),
+        )
+        return sample.take(_largest(sample, self._max_objects))
+
+    def _decode(self, annotation: dict, size: tuple[int, int]):
+        name = f"annotation {annotation.get('id')} of image {annotation['image_id']}"
+        key = id(annotation)
+        try:
+            found = decode_crop(annotation["segmentation"], *size)
+        except ValueError as error:
+            if self._dataset.on_error == "raise":
+                raise ValueError(
+                    f"{self._dataset.annotation_file}: {name}: {error}. Correct it, or leave it "
+                    "out with on_error='skip'"
+                ) from error
+            self._dataset.note_skipped(MALFORMED_SEGMENTATION, key, f"{name}: {error}")
+            return None
+        if found is None:
+            self._dataset.note_skipped(MASK_EMPTY, key, name)
+        return found
+
+    def _description(self) -> str:
+        status = os.stat(self._dataset.annotation_file)
+        return repr(
+            (
+                os.path.abspath(self._dataset.annotation_file),
+                status.st_size,
+                status.st_mtime_ns,
+                os.path.abspath(self._dataset.images_folder),
+                self._dataset.category_ids,
+                self._dataset.on_error,
+                self._size,
+                self._max_objects,
+            )
+        )
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes uint8 [H, W, 3] so that it fits (short side, long side), see `ops.resize_image`."""
+    if tuple(resized_shape(*image.shape[:2], *size)) == image.shape[:2]:
+        return image
+    with tf.device("/CPU:0"):
+        return resize_image(image, *size).numpy()
+
+
+def _largest(sample: Sample, count: int) -> np.ndarray:
+    """Indices of the `count` objects to keep, in their order: no crowd first, then by box area."""
+    if len(sample.classes) <= count:
+        return np.arange(len(sample.classes))
+    boxes = sample.boxes.astype(np.float64)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return np.sort(np.lexsort((-area, sample.is_crowd))[:count])

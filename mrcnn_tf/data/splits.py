@@ -1,0 +1,69 @@
+"""Finding the images and annotations of one split of a COCO folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+_FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
+_BLOCK = 1 << 20
+
+
+def find_split(data_folder: str | os.PathLike, stem: str) -> tuple[str, str]:
+    """Finds the images that belong to `annotations/STEM.json`.
+
+    The folder is the first of DATA/images, DATA/<what follows the last underscore of STEM>,
+    DATA/STEM, DATA itself and its direct subfolders that holds the first image the annotations
+    name. So COCO's own layout (`instances_val2017` with `val2017/`), one shared `images/` and a
+    folder per split all work.
+
+    Args:
+        data_folder: the folder that holds `annotations/`.
+        stem: name of the annotation file without `.json`.
+
+    Returns:
+        (images folder, annotation file).
+
+    Raises:
+        FileNotFoundError: the folder, the annotations or the first image do not exist.
+        ValueError: the annotation file names no image.
+
+    Example:
+
+    >>> images, annotations = find_split("coco", "instances_val2017")
+    >>> images
+    'coco/val2017'
+    """
+    root = Path(data_folder)
+    if not root.is_dir():
+        raise FileNotFoundError(f"data folder {root} does not exist")
+    stem = stem.removesuffix(".json")
+    annotations = root / "annotations" / f"{stem}.json"
+    if not annotations.is_file():
+        known = sorted(path.stem for path in (root / "annotations").glob("*.json"))
+        there = f"there are: {', '.join(known)}" if known else "that folder holds no .json file"
+        raise FileNotFoundError(f"{annotations} does not exist; {there}")
+    first = _first_file_name(annotations)
+    candidates = [root / "images", root / stem.rsplit("_", 1)[-1], root / stem, root]
+    candidates += sorted(path for path in root.iterdir() if path.is_dir())
+    for folder in candidates:
+        if (folder / first).is_file():
+            return str(folder), str(annotations)
+    tried = ", ".join(dict.fromkeys(str(folder) for folder in candidates))
+    raise FileNotFoundError(
+        f"{annotations} names {first} as its first image, which is in none of: {tried}"
+    )
+
+
+def _first_file_name(annotations: Path) -> str:
+    """The first "file_name", without parsing a file that may be hundreds of megabytes."""
+    tail = b""
+    with open(annotations, "rb") as file:
+        while block := file.read(_BLOCK):
+            text = tail + block
+            if match := _FILE_NAME.search(text):
+                return json.loads(match.group(1))
+            tail = text[-4096:]
+    raise ValueError(f"{annotations} names no image (no `file_name` in it)")

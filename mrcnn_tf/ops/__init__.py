@@ -1,0 +1,24 @@
+"""The operations behind the model: compiled where they can be, and always in plain TensorFlow."""
+
+from mrcnn_tf.ops.implementation import implementation
+from mrcnn_tf.ops.loader import OpsUnavailableError, load, status
+from mrcnn_tf.ops.match_boxes import BACKGROUND, IGNORE, match_boxes
+from mrcnn_tf.ops.nms import nms
+from mrcnn_tf.ops.paste_masks import paste_masks
+from mrcnn_tf.ops.resize_image import resize_image, resized_shape
+from mrcnn_tf.ops.roi_align import roi_align
+
+__all__ = [
+    "BACKGROUND",
+    "IGNORE",
+    "OpsUnavailableError",
+    "implementation",
+    "load",
+    "match_boxes",
+    "nms",
+    "paste_masks",
+    "resize_image",
+    "resized_shape",
+    "roi_align",
+    "status",
+]
