@@ -1,0 +1,1 @@
+"""The `mrcnn-tf` command, one file a verb."""

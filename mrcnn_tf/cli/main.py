@@ -1,0 +1,113 @@
+"""The `mrcnn-tf` command."""
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from mrcnn_tf import __version__
+
+# A verb's module has `add_parser(subparsers)` and `run(args) -> exit code`. It is imported when the
+# verb is used, and imports TensorFlow in `run` only, so that help is there at once.
+VERBS = {
+    "train": ("mrcnn_tf.cli.train", "train on a COCO folder"),
+    "evaluate": ("mrcnn_tf.cli.evaluate", "measure the COCO AP of a model"),
+    "predict": ("mrcnn_tf.cli.predict", "find the objects in images"),
+    "export": ("mrcnn_tf.cli.export", "write a model for serving, mobile or the browser"),
+    "info": ("mrcnn_tf.cli.info", "show versions, compiled ops and devices"),
+}
+
+EXAMPLES = """
+examples:
+  mrcnn-tf train coco --train instances_train2017 --val instances_val2017 --out runs/coco
+  mrcnn-tf evaluate runs/coco/best.keras coco --split instances_val2017
+  mrcnn-tf predict runs/coco/best.keras photo.jpg --out found
+
+"mrcnn-tf VERB --help" tells more about a verb. The exit code is 0, 2 for input that cannot be used,
+or 1 for anything else that failed.
+"""
+
+# What the package raises for input that cannot be used, with a message that is meant to be read.
+_INPUT_ERRORS = (ValueError, OSError, ModuleNotFoundError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: the arguments without the program's name. Default: those of the process.
+
+    Returns:
+        The exit code.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    args = _parser(argv).parse_args(argv)
+    # TensorFlow's start-up messages would bury the output; errors stay.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return args.run(args) or 0
+    except KeyboardInterrupt:
+        print("mrcnn-tf: interrupted", file=sys.stderr)
+        return 130
+    except (*_INPUT_ERRORS, FloatingPointError) as error:
+        if args.debug:
+            traceback.print_exc()
+        else:
+            print_error(error)
+        return 2 if isinstance(error, _INPUT_ERRORS) else 1
+
+
+def print_error(error: Exception) -> None:
+    """Tells on standard error, in one line, what went wrong."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    print(f"mrcnn-tf: error: {message}", file=sys.stderr)
+
+
+class _VerbParser(argparse.ArgumentParser):
+    """Takes positional arguments in front of options and behind them.
+
+    By default argparse gives a list of positional arguments that may be empty what stands with the
+    first positional argument, and refuses the rest.
+    """
+
+    _is_intermixing = False
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self._is_intermixing:
+            return super().parse_known_args(args, namespace)
+        self._is_intermixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_intermixing = False
+
+
+def _parser(argv: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mrcnn-tf",
+        description="Mask R-CNN for Keras 3 on TensorFlow: train, evaluate, predict, export.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mrcnn-tf {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    subparsers = parser.add_subparsers(
+        dest="verb", metavar="VERB", required=True, parser_class=_VerbParser
+    )
+    used = next((argument for argument in argv if not argument.startswith("-")), None)
+    for verb, (module, summary) in VERBS.items():
+        if verb != used:
+            subparsers.add_parser(verb, help=summary)
+            continue
+        verb_parser = importlib.import_module(module).add_parser(subparsers)
+        # Accepted after the verb as well.
+        verb_parser.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""`mrcnn-tf train`: learn from a COCO folder."""
+
+import argparse
+
+EXAMPLES = """
+examples:
+  mrcnn-tf train photos --train train --val val --out runs/first
+  mrcnn-tf train photos --train train --val val --out runs/wide image_size=(640,1024) steps=2000
+  mrcnn-tf train photos --train train --val val --out runs/again preset=runs/first/best.keras
+
+A setting is key=value, where key is a field of the recipe (mrcnn_tf.training.Recipe) or an argument
+of the model (mrcnn_tf.MaskRCNN). DIR then holds model.keras (the last state), best.keras (the
+highest AP on --val), log.csv and settings.json.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(
+        "train",
+        help="train on a COCO folder",
+        description="Train a model on one split of a COCO folder and measure AP on another.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("data", help="folder with annotations/STEM.json and the images")
+    parser.add_argument("--train", required=True, metavar="STEM", help="split to learn from")
+    parser.add_argument("--val", metavar="STEM", help="split to evaluate on after every epoch")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings, see below")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from mrcnn_tf.models import MaskRCNN
+    from mrcnn_tf.training import parse_settings, train
+
+    recipe, options = parse_settings(
+        args.settings, MaskRCNN, reserved=("num_classes", "class_names", "category_ids")
+    )
+    _, history = train(args.data, args.train, args.val, args.out, recipe, options)
+    for name in ("val_box_ap", "val_mask_ap"):
+        if name in history:
+            print(f"best {name}: {max(history[name]):.4f}")
+    print(f"model.keras, best.keras, log.csv and settings.json are in {args.out}")
+    return 0

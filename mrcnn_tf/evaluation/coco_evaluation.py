@@ -1,0 +1,90 @@
+"""COCO average precision as part of `fit`."""
+
+import os
+from collections.abc import Sequence
+
+import keras
+
+from mrcnn_tf.data.coco_dataset import CocoDataset
+from mrcnn_tf.evaluation.evaluate import checked_max_detections, evaluate_dataset
+from mrcnn_tf.models.predictor import Predictor
+
+_REPORTED = ("box_ap", "box_ap50", "mask_ap", "mask_ap50")
+
+
+class CocoEvaluation(keras.callbacks.Callback):
+    """Measures COCO AP at the end of epochs and adds it to the logs.
+
+    The logs get `val_box_ap`, `val_box_ap50` and, for a model with masks, `val_mask_ap` and
+    `val_mask_ap50`. Callbacks that come *after* this one in the list can use them: `CSVLogger`, or
+    `ModelCheckpoint` and `EarlyStopping` with `monitor="val_mask_ap", mode="max"`. In an epoch
+    without evaluation the logs do not have these names. (`CSVLogger` takes its columns from the
+    first epoch, so with `every` above 1 it leaves them out; the history has them.)
+
+    Args:
+        images: folder of the images.
+        annotations: COCO annotation file.
+        batch_size: images a call of the model.
+        every: evaluate after every n-th epoch, and after the last.
+        max_detections: as in `evaluate`.
+        size: as in `evaluate`.
+        image_ids: the images to evaluate on: ids, or n for the first n; all if not given.
+        progress: show a progress bar, on standard error.
+
+    Raises:
+        FileNotFoundError: at construction, if the annotations or images are missing.
+        ValueError: at construction, if the annotations cannot be used; before the first epoch, if
+            the model gives fewer than `max_detections`.
+
+    Example:
+
+    ```python
+    model.fit(
+        train,
+        epochs=12,
+        callbacks=[
+            CocoEvaluation("images", "annotations/val.json"),
+            keras.callbacks.ModelCheckpoint(
+                "best.keras", monitor="val_mask_ap", mode="max", save_best_only=True
+            ),
+        ],
+    )
+    ```
+    """
+
+    def __init__(
+        self,
+        images: str | os.PathLike,
+        annotations: str | os.PathLike,
+        batch_size: int = 4,
+        every: int = 1,
+        max_detections: int | None = None,
+        size: int | tuple[int, int] | None = None,
+        image_ids: Sequence[int] | int | None = None,
+        progress: bool = False,
+    ) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every must be at least 1, got {every}")
+        self.dataset = CocoDataset(images, annotations, image_ids=image_ids)
+        self.batch_size = batch_size
+        self.every = every
+        self.max_detections = max_detections
+        self.size = size
+        self.progress = progress
+        self._predictor = None
+
+    def on_train_begin(self, logs=None):
+        checked_max_detections(self.model, self.max_detections)
+
+    def on_epoch_end(self, epoch, logs=None):
+        is_last = epoch + 1 == self.params.get("epochs")
+        if logs is None or ((epoch + 1) % self.every and not is_last):
+            return
+        # Kept from epoch to epoch, so that the model is traced once.
+        if self._predictor is None or self._predictor.model is not self.model:
+            self._predictor = Predictor(self.model, score_threshold=0.0, size=self.size)
+        figures = evaluate_dataset(
+            self._predictor, self.dataset, self.batch_size, self.max_detections, self.progress
+        )
+        logs.update({f"val_{name}": figures[name] for name in _REPORTED if name in figures})

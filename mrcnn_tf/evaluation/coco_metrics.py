@@ -1,0 +1,171 @@
+"""COCO average precision and recall, by name."""
+
+import contextlib
+import io
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+# The field of a result that each kind of comparison reads. Results are cut down to it because
+# pycocotools takes a detection's area from its box whenever there is one, and so would sort the
+# masks of ap_small, ap_medium and ap_large by the area of their boxes.
+_RESULT_FIELD = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
+
+
+def coco_metrics(
+    ground_truth: COCO,
+    results: list[dict],
+    iou_type: str = "bbox",
+    max_detections: int | None = None,
+    image_ids: list | None = None,
+    sigmas: list[float] | None = None,
+) -> dict[str, float]:
+    """COCO's detection figures of `results` against `ground_truth`.
+
+    The matching and the curves are pycocotools' own (`COCOeval`). The summary is not:
+    `COCOeval.summarize` looks for exactly 100 detections an image and answers -1 for `ap` at any
+    other number, while images with more than 100 objects need a higher one.
+
+    Args:
+        ground_truth: the annotations, as `pycocotools.coco.COCO`.
+        results: dictionaries in COCO's result format: `image_id`, `category_id`, `score` and,
+            by `iou_type`, `bbox` (x, y, width, height), `segmentation` (RLE) or `keypoints`.
+            They are not modified. An empty list is a model that found nothing: it scores 0.
+        iou_type: `"bbox"`, `"segm"` or `"keypoints"`.
+        max_detections: the best-scored results that count in an image and class. Default: COCO's
+            own, 100, or 20 for keypoints.
+        image_ids: evaluate these images only. Default: every image of `ground_truth`.
+        sigmas: for keypoints, the per-joint standard deviations of the object keypoint
+            similarity. Default: COCO's 17 person joints.
+
+    Returns:
+        A dictionary of floats in COCO's order. Boxes and masks: `ap`, `ap50`, `ap75`, `ap_small`,
+        `ap_medium`, `ap_large`, `ar_1`, `ar_10`, `ar`, `ar_small`, `ar_medium`, `ar_large`, where
+        `ar_1` and `ar_10` are the recall at 1 and 10 detections, `ar` at `max_detections`.
+        Keypoints: `ap`, `ap50`, `ap75`, `ap_medium`, `ap_large`, `ar`, `ar50`, `ar75`,
+        `ar_medium`, `ar_large`. A figure that has no object to be measured on (no small object
+        in the data, for instance) is -1, as in COCO.
+
+    Raises:
+        ValueError: for an unknown `iou_type`, a `max_detections` below 1, an annotation without a
+            mask where masks are compared, or a result that names an image which the ground truth
+            does not have or that lacks a field.
+
+    Example:
+
+    ```python
+    from pycocotools.coco import COCO
+    from mrcnn_tf.evaluation import coco_metrics
+
+    ground_truth = COCO("annotations/val.json")
+    coco_metrics(ground_truth, results, "segm", max_detections=400)["ap"]
+    ```
+    """
+    if iou_type not in _RESULT_FIELD:
+        raise ValueError(f"iou_type must be one of {list(_RESULT_FIELD)}, got {iou_type!r}")
+    if max_detections is None:
+        max_detections = 20 if iou_type == "keypoints" else 100
+    if max_detections < 1:
+        raise ValueError(f"max_detections must be at least 1, got {max_detections}")
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        ground_truth = _checked(ground_truth, iou_type)
+        evaluator = COCOeval(
+            ground_truth, _load_results(ground_truth, results, iou_type), iouType=iou_type
+        )
+        parameters = evaluator.params
+        if image_ids is not None:
+            parameters.imgIds = sorted(image_ids)
+        if iou_type == "keypoints":
+            parameters.maxDets = [max_detections]
+            if sigmas is not None:
+                parameters.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
+        else:
+            # COCOeval matches as many detections as the last entry says.
+            parameters.maxDets = sorted({1, 10, max_detections})
+        evaluator.evaluate()
+        evaluator.accumulate()
+    return _summary(evaluator, max_detections)
+
+
+def _checked(ground_truth: COCO, iou_type: str) -> COCO:
+    annotations = ground_truth.dataset["annotations"]
+    if iou_type == "segm":
+        for annotation in annotations:
+            if not annotation.get("segmentation"):
+                raise ValueError(
+                    f"annotation {annotation['id']} of image {annotation['image_id']} has no "
+                    "segmentation, which mask AP needs: add it, or remove the annotation"
+                )
+    if 0 not in ground_truth.anns:
+        return ground_truth
+    # COCOeval writes down the id of the matched annotation and takes 0 for no match.
+    renumbered = COCO()
+    renumbered.dataset = {
+        **ground_truth.dataset,
+        "annotations": [{**annotation, "id": i + 1} for i, annotation in enumerate(annotations)],
+    }
+    renumbered.createIndex()
+    return renumbered
+
+
+def _load_results(ground_truth: COCO, results: list[dict], iou_type: str) -> COCO:
+    field = _RESULT_FIELD[iou_type]
+    known = set(ground_truth.getImgIds())
+    needed = ("image_id", "category_id", "score", field)
+    for result in results:
+        missing = [name for name in needed if name not in result]
+        if missing:
+            raise ValueError(
+                f"a result of image {result.get('image_id')} has no {missing[0]!r}, which "
+                f"iou_type={iou_type!r} needs"
+            )
+        if result["image_id"] not in known:
+            raise ValueError(
+                f"a result names image {result['image_id']!r}, which the ground truth does not "
+                "have: were the results made from another annotation file?"
+            )
+    if results:
+        return ground_truth.loadRes([{name: result[name] for name in needed} for result in results])
+    # loadRes fails on an empty list.
+    empty = COCO()
+    empty.dataset = {
+        "images": ground_truth.dataset["images"],
+        "categories": ground_truth.dataset["categories"],
+        "annotations": [],
+    }
+    empty.createIndex()
+    return empty
+
+
+def _summary(evaluator: COCOeval, max_detections: int) -> dict[str, float]:
+    parameters = evaluator.params
+    areas = parameters.areaRngLbl
+    keypoints = parameters.iouType == "keypoints"
+
+    def mean(kind, iou=None, area="all", detections=max_detections):
+        # precision [thresholds, recalls, classes, areas, detections], recall without `recalls`
+        table = evaluator.eval[kind]
+        table = table[..., areas.index(area), parameters.maxDets.index(detections)]
+        if iou is not None:
+            table = table[np.isclose(parameters.iouThrs, iou)]
+        table = table[table > -1]
+        return float(table.mean()) if table.size else -1.0
+
+    summary = {
+        "ap": mean("precision"),
+        "ap50": mean("precision", 0.5),
+        "ap75": mean("precision", 0.75),
+    }
+    summary.update({f"ap_{area}": mean("precision", area=area) for area in areas[1:]})
+    if keypoints:
+        summary["ar"] = mean("recall")
+        summary["ar50"] = mean("recall", 0.5)
+        summary["ar75"] = mean("recall", 0.75)
+    else:
+        summary["ar_1"] = mean("recall", detections=1)
+        summary["ar_10"] = mean("recall", detections=10)
+        summary["ar"] = mean("recall")
+    summary.update({f"ar_{area}": mean("recall", area=area) for area in areas[1:]})
+    return summary

@@ -1,0 +1,187 @@
+"""COCO average precision of a model on a dataset."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from mrcnn_tf.data.coco_dataset import CocoDataset
+from mrcnn_tf.data.image_files import read_image
+from mrcnn_tf.evaluation.coco_metrics import coco_metrics
+from mrcnn_tf.evaluation.coco_results import coco_results
+from mrcnn_tf.models.predictor import Predictor
+from mrcnn_tf.ops.resize_image import resized_shape
+
+COCO_MAX_DETECTIONS = 100
+
+
+def evaluate(
+    model: Callable,
+    images: str | os.PathLike,
+    annotations: str | os.PathLike,
+    batch_size: int = 4,
+    max_detections: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    image_ids: Sequence[int] | int | None = None,
+    progress: bool = True,
+) -> dict[str, float]:
+    """COCO AP of a model's boxes, and of its masks if it has any.
+
+    Predictions are compared at the original size of the images, down to the model's own
+    `score_threshold`. Images of similar shape share a batch, so that little of it is padding.
+
+    Args:
+        model: a `MaskRCNN`.
+        images: folder of the images.
+        annotations: COCO annotation file.
+        batch_size: images a call of the model.
+        max_detections: the best-scored results that count in an image and class. Default: COCO's
+            own 100. Images with more objects than that need more, and a model that gives as many.
+        size: `(short_side, long_side)` to resize images to, or an integer. Default: the model's
+            `image_size`.
+        image_ids: the images to evaluate on: ids, or n for the first n; all if not given.
+        progress: show a progress bar, on standard error.
+
+    Returns:
+        `images`, `max_detections`, and each figure of `coco_metrics` with `box_` and `mask_`
+        in front: `box_ap`, `box_ap50`, ..., `mask_ap`, `mask_ap50`, ... There are no mask figures
+        for a model without masks or a dataset without any segmentation.
+
+    Raises:
+        FileNotFoundError: the annotations or an image are missing.
+        ValueError: a damaged image or annotation, `max_detections` above what the model gives, or
+            a model that has no class in common with the dataset.
+
+    Example:
+
+    ```python
+    import mrcnn_tf
+
+    model = mrcnn_tf.load("model.keras")
+    mrcnn_tf.evaluation.evaluate(model, "images", "annotations/val.json")["mask_ap"]
+    ```
+    """
+    dataset = CocoDataset(images, annotations, image_ids=image_ids)
+    predictor = Predictor(model, score_threshold=0.0, size=size)
+    return evaluate_dataset(predictor, dataset, batch_size, max_detections, progress)
+
+
+def evaluate_dataset(
+    predictor: Predictor,
+    dataset: CocoDataset,
+    batch_size: int = 4,
+    max_detections: int | None = None,
+    progress: bool = True,
+) -> dict[str, float]:
+    """`evaluate` for a predictor and a dataset that exist already, to use them more than once."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    max_detections = checked_max_detections(predictor.model, max_detections)
+    category_ids = dataset_category_ids(predictor.model, dataset)
+    # Predictions without a class in the dataset cannot count; pycocotools ignores them.
+    results, has_masks = [], getattr(predictor.model, "mask", True)
+    batches = _batches(dataset, predictor.size, batch_size)
+    for ids, arrays in track(
+        _one_ahead(lambda ids: (ids, [_read(dataset, i) for i in ids]), batches),
+        description=f"evaluating {len(dataset)} images",
+        total=len(batches),
+        console=Console(stderr=True),
+        disable=not progress,
+    ):
+        predictions = predictor.predict_batch(arrays)
+        for image_id, image, prediction in zip(ids, arrays, predictions, strict=True):
+            has_masks = has_masks and "masks" in prediction
+            results += coco_results(prediction, image_id, category_ids, *image.shape[:2])
+
+    measured = {"box": "bbox"}
+    if has_masks and any(a.get("segmentation") for a in dataset.coco.dataset["annotations"]):
+        measured["mask"] = "segm"
+    figures = {"images": len(dataset), "max_detections": max_detections}
+    for name, iou_type in measured.items():
+        metrics = coco_metrics(dataset.coco, results, iou_type, max_detections, dataset.image_ids)
+        figures.update({f"{name}_{key}": value for key, value in metrics.items()})
+    return figures
+
+
+def checked_max_detections(model: Callable, max_detections: int | None) -> int:
+    """The number of detections an image to evaluate, refused if the model gives fewer."""
+    limit = getattr(model, "max_detections", None)
+    if max_detections is None:
+        return COCO_MAX_DETECTIONS if limit is None else min(COCO_MAX_DETECTIONS, limit)
+    if max_detections < 1:
+        raise ValueError(f"max_detections must be at least 1, got {max_detections}")
+    if limit is not None and max_detections > limit:
+        raise ValueError(
+            f"max_detections={max_detections} is more than the model gives: it was built with "
+            f"MaskRCNN(max_detections={limit}). Build it with a higher max_detections, or "
+            f"evaluate with at most {limit}"
+        )
+    return max_detections
+
+
+def dataset_category_ids(model: Callable, dataset: CocoDataset) -> list[int]:
+    """The dataset's category id of each class of the model.
+
+    A model that was not told its `category_ids` numbers them 1, 2, ...; if it has as many classes
+    as the dataset, they are those of the dataset in the order of their ids, as in training.
+    """
+    num_classes = model.num_classes
+    ids = getattr(model, "category_ids", None) or list(range(1, num_classes + 1))
+    own_ids = list(dataset.category_ids)
+    if list(ids) == list(range(1, num_classes + 1)) and num_classes == len(own_ids):
+        return own_ids
+    shared = set(ids) & set(own_ids)
+    if not shared:
+        raise ValueError(
+            f"the model has no class in common with {dataset.annotation_file}: its category_ids "
+            f"are {_shortened(ids)}, those of the dataset are {_shortened(own_ids)}. Build the "
+            "model with the category_ids of the dataset it was trained on"
+        )
+    # Names that were not given say nothing.
+    given = [None if n == f"class {i}" else n for i, n in enumerate(model.class_names or [])]
+    names = {i: name for i, name in zip(ids, given, strict=False) if name is not None}
+    for category_id, name in zip(own_ids, dataset.class_names, strict=True):
+        if category_id in shared and names.get(category_id, name).lower() != name.lower():
+            warnings.warn(
+                f"category {category_id} is {names[category_id]!r} to the model and {name!r} in "
+                f"{dataset.annotation_file}: if these are different things, AP means nothing",
+                stacklevel=3,
+            )
+            break
+    return list(ids)
+
+
+def _batches(dataset: CocoDataset, size: tuple[int, int], batch_size: int) -> list[list[int]]:
+    by_shape = sorted(dataset.image_ids, key=lambda i: resized_shape(*dataset.size(i), *size))
+    return [by_shape[i : i + batch_size] for i in range(0, len(by_shape), batch_size)]
+
+
+def _read(dataset: CocoDataset, image_id: int) -> np.ndarray:
+    image = read_image(dataset.path(image_id))
+    if image.shape[:2] != dataset.size(image_id):
+        height, width = dataset.size(image_id)
+        raise ValueError(
+            f"image {dataset.path(image_id)} (id {image_id}) is {image.shape[0]} x "
+            f"{image.shape[1]} pixels (height x width), its annotations say {height} x {width}: "
+            "use the file that was annotated, or correct them"
+        )
+    return image
+
+
+def _one_ahead(function: Callable, items: list) -> Iterator:
+    """`map` that computes the next value in a thread while the current one is used."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        following = pool.submit(function, items[0])
+        for item in items[1:]:
+            current, following = following, pool.submit(function, item)
+            yield current.result()
+            del current
+        yield following.result()
+
+
+def _shortened(ids: list[int]) -> str:
+    return ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")

@@ -1,0 +1,149 @@
+"""The SavedModel: for TF Serving, for TensorFlow in any language, and for other converters."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from mrcnn_tf.export.serving import images_spec, serving_functions
+
+LABELS_FILE = "labels.json"
+
+
+def save_saved_model(
+    model: keras.Model,
+    filepath: str | os.PathLike,
+    *,
+    input_signature=None,
+    overwrite: bool = True,
+) -> None:
+    """Write a SavedModel of core TensorFlow ops, which needs neither this package nor Keras.
+
+    All signatures return `boxes [B, D, 4]`, `classes [B, D]`, `masks [B, D, 28, 28]`,
+    `num_detections [B]` and `scores [B, D]`, as the model does:
+
+    - `serving_default(images [B, H, W, 3] uint8)`: equal to `model.predict(images)`. Images are
+      taken at the size they have, boxes are in their pixels.
+    - `serve_padded(images, image_sizes [B, 2] int32)`: equal to `model.predict` of that dict, for
+      a batch of images of different sizes.
+    - `serve_images(images)`: for images of any size, equal to `Predictor`: they are resized to
+      the model's `image_size`, and the boxes are scaled back to the pixels of the images given.
+
+    Loaded again, the object has the same functions as methods, `serving_default` by Keras's name
+    `serve`. Class names and the data set's category ids are in `assets/labels.json`. The folder
+    is complete or not there at all: it is written beside its place and then renamed.
+
+    TF Serving looks for versions `<name>/<integer>/`, so give it e.g. `nuclei/1`.
+
+    Args:
+        model: a `MaskRCNN`.
+        filepath: the folder to write; missing parents are made.
+        input_signature: `tf.TensorSpec` or `keras.InputSpec` of `images` `[B, H, W, 3]`, or a list
+            or dict that holds just that, for fixed dimensions or for float32 images in
+            `serving_default` and `serve_padded`. Default: any size, uint8.
+        overwrite: replace a SavedModel that stands there already.
+
+    Raises:
+        FileExistsError: there is a SavedModel and `overwrite` is False, or there is anything else
+            than a SavedModel or an empty folder.
+        ValueError: the input signature does not fit, or the path is not a local one.
+
+    Example:
+
+    ```python
+    model.export("nuclei/1")
+    served = tf.saved_model.load("nuclei/1")
+    served.serve_images(tf.constant(photo[None]))["boxes"]  # [1, 100, 4], the photo's pixels
+    ```
+    """
+    if "://" in os.fspath(filepath):
+        raise ValueError(f"{filepath} is not a local path: export to a local folder and copy it.")
+    target = Path(filepath).absolute()
+    check_target(target, overwrite)
+    spec = images_spec(input_signature)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # A folder within the temporary folder: the latter is readable by its owner alone.
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        module = tf.Module()
+        module.weights = [variable.value for variable in model.weights]
+        module.labels = tf.saved_model.Asset(_write_labels(model, staging))
+        functions = serving_functions(model, spec)
+        for name, function in functions.items():
+            setattr(module, "serve" if name == "serving_default" else name, function)
+        tf.saved_model.save(
+            module,
+            str(staging / "new"),
+            signatures=functions,
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
+        _move(staging / "new", target, staging / "old")
+    finally:
+        shutil.rmtree(staging)
+
+
+def check_target(target: str | os.PathLike, overwrite: bool) -> None:
+    """Refuse a folder whose replacement would destroy something.
+
+    Raises:
+        FileExistsError: see `save_saved_model`.
+    """
+    target = Path(target)
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / "saved_model.pb").is_file():
+        raise FileExistsError(
+            f"{target} exists and is not a SavedModel: remove it or choose another folder."
+        )
+    if not overwrite:
+        raise FileExistsError(
+            f"{target} already holds a SavedModel: choose another folder, or overwrite it."
+        )
+
+
+def describe_saved_model(filepath: str | os.PathLike) -> str:
+    """Signatures of a SavedModel with names, dtypes and shapes, one input or output a line.
+
+    Only the names and shapes are read, not the weights.
+    """
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((Path(filepath) / "saved_model.pb").read_bytes())
+    definitions = saved.meta_graphs[0].signature_def
+    lines = []
+    for name in sorted(definitions):
+        if name.startswith("__"):  # TensorFlow's own, which initialises the assets
+            continue
+        lines.append(f"  {name}")
+        sides = (("in ", definitions[name].inputs), ("out", definitions[name].outputs))
+        for side, tensors in sides:
+            lines += [f"    {side} {key}: {_shape_text(tensors[key])}" for key in sorted(tensors)]
+    return "\n".join(lines)
+
+
+def _shape_text(info) -> str:
+    sizes = ", ".join("None" if dim.size < 0 else str(dim.size) for dim in info.tensor_shape.dim)
+    return f"{tf.as_dtype(info.dtype).name} [{sizes}]"
+
+
+def _write_labels(model: keras.Model, folder: Path) -> str:
+    path = folder / LABELS_FILE
+    labels = {"class_names": model.class_names, "category_ids": model.category_ids}
+    path.write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def _move(new: Path, target: Path, old: Path) -> None:
+    """Put `new` in the place of `target`, and what was there in the place of `old`."""
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except BaseException:
+        if old.exists():
+            os.replace(old, target)
+        raise

@@ -1,0 +1,99 @@
+"""The functions of an exported model: the model itself, and what lies around it."""
+
+import keras
+import tensorflow as tf
+
+from mrcnn_tf.boxes import clip_boxes
+from mrcnn_tf.ops import implementation, resize_image
+
+SIGNATURES = ("serving_default", "serve_padded", "serve_images")
+
+
+def serving_functions(
+    model: keras.Model, images: tf.TensorSpec | None = None
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """The functions behind the signatures of an exported model, the model traced in plain ops.
+
+    Args:
+        model: a `MaskRCNN`.
+        images: input of `serving_default` and `serve_padded`; default: any size, uint8.
+
+    Returns:
+        dict of functions by the names in `SIGNATURES`.
+    """
+    any_size = images_spec()
+    images = any_size if images is None else images
+    # Concrete functions: saving traces every other kind of function again, and tracing a model
+    # takes seconds.
+    detect_any_size = trace_model(model, any_size)
+    detect = detect_any_size if images == any_size else trace_model(model, images)
+    image_sizes = tf.TensorSpec([images.shape[0], 2], tf.int32, name="image_sizes")
+
+    @tf.function(input_signature=[images], autograph=False)
+    def serving_default(images):
+        return detect(images, full_sizes(images))
+
+    @tf.function(input_signature=[images, image_sizes], autograph=False)
+    def serve_padded(images, image_sizes):
+        return detect(images, image_sizes)
+
+    @tf.function(input_signature=[any_size], autograph=False)
+    def serve_images(images):
+        resized = resize_image(images, *model.image_size)
+        detections = detect_any_size(resized, full_sizes(resized))
+        given, sizes = full_sizes(images), full_sizes(resized)
+        scale = tf.cast(given, tf.float32) / tf.cast(sizes, tf.float32)  # [B, 2]: height, width
+        scale = tf.tile(scale[:, None, ::-1], [1, 1, 2])
+        return detections | {"boxes": clip_boxes(detections["boxes"] * scale, given)}
+
+    return dict(zip(SIGNATURES, (serving_default, serve_padded, serve_images), strict=True))
+
+
+def trace_model(
+    model: keras.Model, images: tf.TensorSpec
+) -> tf.types.experimental.ConcreteFunction:
+    """The model in plain TensorFlow ops, as a function of `images` and `image_sizes [B, 2]`.
+
+    Args:
+        model: a `MaskRCNN`.
+        images: shape and dtype of the images; dimensions may be fixed, for converters.
+    """
+
+    def detect(images, image_sizes):
+        detections = model({"images": images, "image_sizes": image_sizes}, training=False)
+        # Converters and C clients count outputs; sorted is the order of SavedModel signatures.
+        return dict(sorted(detections.items()))
+
+    image_sizes = tf.TensorSpec([images.shape[0], 2], tf.int32, name="image_sizes")
+    # Nothing here branches on a tensor, and layers that do are converted by Keras.
+    with implementation("plain"):
+        return tf.function(detect, autograph=False).get_concrete_function(images, image_sizes)
+
+
+def full_sizes(images: tf.Tensor) -> tf.Tensor:
+    """Height and width `[B, 2]` int32 of every image `[B, H, W, 3]` of a batch without padding."""
+    shape = tf.shape(images)
+    return tf.tile(shape[None, 1:3], [shape[0], 1])
+
+
+def images_spec(input_signature=None) -> tf.TensorSpec:
+    """The input `images` of the signatures; see `save_saved_model`."""
+    spec = input_signature
+    if isinstance(spec, dict):
+        spec = list(spec.values()) if set(spec) == {"images"} else None
+    if isinstance(spec, (list, tuple)):
+        spec = spec[0] if len(spec) == 1 else None
+    if input_signature is None:
+        spec = tf.TensorSpec([None, None, None, 3], tf.uint8)
+    shape = tf.TensorShape(getattr(spec, "shape", None))
+    dtype = tf.as_dtype(getattr(spec, "dtype", None) or tf.uint8)
+    if not shape.is_compatible_with([None, None, None, 3]) or shape.rank != 4:
+        raise ValueError(
+            f"input_signature={input_signature!r} must be one spec, of images "
+            "[batch, height, width, 3]: tf.TensorSpec([None, None, None, 3], tf.uint8)."
+        )
+    if dtype not in (tf.uint8, tf.float32):
+        raise ValueError(
+            f"input_signature has dtype {dtype.name}; images are uint8, or float32 in 0..255."
+        )
+    return tf.TensorSpec(shape[:3] + [3], dtype, name="images")

@@ -1,0 +1,31 @@
+"""Keras layers of the detectors."""
+
+from mrcnn_tf.layers.anchor_generator import AnchorGenerator
+from mrcnn_tf.layers.backbones import build_backbone
+from mrcnn_tf.layers.box_head import BoxHead
+from mrcnn_tf.layers.detections import Detections
+from mrcnn_tf.layers.efficientnet_lite import EfficientNetLite0
+from mrcnn_tf.layers.fpn import FPN
+from mrcnn_tf.layers.mask_head import MaskHead
+from mrcnn_tf.layers.normalization import FrozenBatchNormalization
+from mrcnn_tf.layers.normalize_images import NormalizeImages
+from mrcnn_tf.layers.proposals import Proposals
+from mrcnn_tf.layers.resnet import ResNet
+from mrcnn_tf.layers.roi_pooling import RoIPooling
+from mrcnn_tf.layers.rpn_head import RPNHead
+
+__all__ = [
+    "FPN",
+    "AnchorGenerator",
+    "BoxHead",
+    "Detections",
+    "EfficientNetLite0",
+    "FrozenBatchNormalization",
+    "MaskHead",
+    "NormalizeImages",
+    "Proposals",
+    "RPNHead",
+    "ResNet",
+    "RoIPooling",
+    "build_backbone",
+]

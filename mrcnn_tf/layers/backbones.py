@@ -1,0 +1,51 @@
+"""Backbones by name."""
+
+from functools import partial
+
+from mrcnn_tf.layers.backbone import Backbone
+from mrcnn_tf.layers.efficientnet_lite import EfficientNetLite0
+from mrcnn_tf.layers.resnet import ResNet
+
+BACKBONES = {
+    "resnet18": partial(ResNet, 18),
+    "resnet34": partial(ResNet, 34),
+    "resnet50": partial(ResNet, 50),
+    "resnet101": partial(ResNet, 101),
+    "efficientnet_lite0": EfficientNetLite0,
+}
+
+
+def build_backbone(
+    name: str,
+    norm: str = "frozen_batch_norm",
+    stride_in_1x1: bool = False,
+    frozen_stages: int = 0,
+    base_channels: int | None = None,
+    dtype=None,
+) -> Backbone:
+    """Builds a backbone, its weights included.
+
+    Args:
+        name: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"efficientnet_lite0"`;
+            also the name of the layer.
+        norm: `"frozen_batch_norm"` or `"batch_norm"`.
+        stride_in_1x1: For bottleneck ResNets (50 and 101), see `ResNet`.
+        frozen_stages: 0 to 5, see `ResNet` and `EfficientNetLite0`.
+        base_channels: For ResNets, channels of the stem; 64 if not given. See `ResNet`.
+        dtype: dtype or dtype policy of the convolutions; Keras's global one if not given.
+
+    Raises:
+        ValueError: The name is not known, or the backbone has no such option.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"backbone={name!r} is not known; choose one of {', '.join(BACKBONES)}")
+    options = {"norm": norm, "frozen_stages": frozen_stages, "name": name, "dtype": dtype}
+    if stride_in_1x1:
+        if not name.startswith("resnet"):
+            raise ValueError(f"stride_in_1x1 is an option of ResNets; {name} has no such block")
+        options["stride_in_1x1"] = True
+    if base_channels is not None:
+        if not name.startswith("resnet"):
+            raise ValueError(f"base_channels is an option of ResNets; {name} has fixed channels")
+        options["base_channels"] = base_channels
+    return BACKBONES[name](**options)

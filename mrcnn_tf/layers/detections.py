@@ -1,0 +1,93 @@
+"""From box head outputs to detections."""
+
+import keras
+import tensorflow as tf
+
+from mrcnn_tf.boxes import clip_boxes, decode_boxes
+from mrcnn_tf.ops import nms
+
+
+@keras.saving.register_keras_serializable(package="mrcnn_tf")
+class Detections(keras.layers.Layer):
+    """Decode every class's box, drop unlikely ones and doubles within a class, keep the best.
+
+    Args:
+        box_weights: factors of the deltas, see `decode_boxes`.
+        score_threshold: lowest probability of a detection.
+        nms_threshold: IoU above which the less likely of two boxes of one class is dropped.
+        max_detections: rows of the output.
+
+    Call arguments:
+        logits: `[B, N, K + 1]` float32, background last.
+        deltas: `[B, N, K, 4]`, or `[B, N, 1, 4]`, float32.
+        proposals: `[B, N, 4]`, pixels.
+        count: `[B]` int32, proposals that are real.
+        image_sizes: `[B, 2]`, height and width.
+
+    Returns:
+        dict of `boxes [B, D, 4]` (pixels, clipped), `classes [B, D]` int32, `scores [B, D]` and
+        `num_detections [B]` int32; padded rows hold class -1 and zeros.
+
+    Reference: Fast R-CNN, section 3.2; torchvision's `postprocess_detections`.
+    """
+
+    def __init__(
+        self,
+        box_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0),
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.5,
+        max_detections: int = 100,
+        **kwargs,
+    ):
+        super().__init__(autocast=False, dtype="float32", **kwargs)
+        self.box_weights = tuple(box_weights)
+        self.score_threshold = score_threshold
+        self.nms_threshold = nms_threshold
+        self.max_detections = max_detections
+        self.supports_jit = False
+        self.built = True
+
+    def call(self, logits, deltas, proposals, count, image_sizes):
+        num_classes = logits.shape[-1] - 1
+        shape = tf.shape(proposals)
+        batch, rows = shape[0], shape[1]
+        probabilities = tf.nn.softmax(logits)[..., :num_classes]
+        is_real = tf.range(rows)[None] < count[:, None]  # [B, N]
+        probabilities = tf.where(is_real[..., None], probabilities, 0.0)
+        boxes = decode_boxes(deltas, proposals[:, :, None, :], self.box_weights)
+        boxes = clip_boxes(boxes, image_sizes)  # [B, N, K or 1, 4]
+        boxes = tf.broadcast_to(boxes, [batch, rows, num_classes, 4])
+        classes = tf.broadcast_to(tf.range(num_classes), [batch, rows, num_classes])
+
+        boxes = tf.reshape(boxes, [batch, rows * num_classes, 4])
+        scores = tf.reshape(probabilities, [batch, rows * num_classes])
+        classes = tf.reshape(classes, [batch, rows * num_classes])
+        sides = boxes[..., 2:] - boxes[..., :2]
+        scores = tf.where(tf.reduce_all(sides > 0, axis=-1), scores, 0.0)
+        indices, num_detections = nms(
+            boxes,
+            scores,
+            classes,
+            iou_threshold=self.nms_threshold,
+            score_threshold=self.score_threshold,
+            max_output=self.max_detections,
+        )
+        is_kept = tf.range(self.max_detections)[None] < num_detections[:, None]
+        boxes = tf.gather(boxes, indices, batch_dims=1)
+        return {
+            "boxes": tf.where(is_kept[..., None], boxes, 0.0),
+            "classes": tf.where(is_kept, tf.gather(classes, indices, batch_dims=1), -1),
+            "scores": tf.where(is_kept, tf.gather(scores, indices, batch_dims=1), 0.0),
+            "num_detections": num_detections,
+        }
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("dtype")
+        return {
+            **config,
+            "box_weights": self.box_weights,
+            "score_threshold": self.score_threshold,
+            "nms_threshold": self.nms_threshold,
+            "max_detections": self.max_detections,
+        }

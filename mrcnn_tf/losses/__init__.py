@@ -1,0 +1,26 @@
+"""Training targets, sampling, and one file a loss."""
+
+from mrcnn_tf.losses.assign import assign, learnable, with_spare_row
+from mrcnn_tf.losses.box_head import box_loss, class_loss
+from mrcnn_tf.losses.mask_head import mask_loss, select_class
+from mrcnn_tf.losses.mask_targets import mask_targets
+from mrcnn_tf.losses.rpn import rpn_labels, rpn_losses
+from mrcnn_tf.losses.sampling import Samples, random_priorities, sample
+from mrcnn_tf.losses.smooth_l1 import smooth_l1
+
+__all__ = [
+    "Samples",
+    "assign",
+    "box_loss",
+    "class_loss",
+    "learnable",
+    "mask_loss",
+    "mask_targets",
+    "random_priorities",
+    "rpn_labels",
+    "rpn_losses",
+    "sample",
+    "select_class",
+    "smooth_l1",
+    "with_spare_row",
+]

@@ -1,0 +1,44 @@
+"""Checks of constructor arguments, with errors that name the argument."""
+
+CONFIG_VERSION = 1
+
+
+def check_labels(num_classes: int, class_names, category_ids) -> dict[str, list]:
+    """Names and ids of the classes, made up where not given.
+
+    Raises:
+        ValueError: no class, another number of names or ids than classes, or an id twice.
+    """
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1 (without background); got {num_classes}.")
+    names = list(class_names) if class_names else [f"class {i}" for i in range(num_classes)]
+    ids = [int(i) for i in category_ids] if category_ids else list(range(1, num_classes + 1))
+    for argument, values in (("class_names", names), ("category_ids", ids)):
+        if len(values) != num_classes:
+            raise ValueError(
+                f"{argument} has {len(values)} entries, but num_classes is {num_classes}."
+            )
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"category_ids has an id twice: {ids}.")
+    return {"class_names": names, "category_ids": ids}
+
+
+def check_config_version(version: int) -> None:
+    """Refuse a model file of a newer release, whose arguments may mean something else."""
+    if version > CONFIG_VERSION:
+        raise ValueError(
+            f"The model was saved with config_version {version}; this release of mrcnn_tf reads "
+            f"up to {CONFIG_VERSION}. Upgrade mrcnn_tf to load it."
+        )
+
+
+def check_pair(name: str, value) -> tuple:
+    """Two numbers as a tuple.
+
+    Raises:
+        ValueError: `value` is something else.
+    """
+    pair = tuple(value) if isinstance(value, (tuple, list)) else ()
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be a pair of numbers; got {value!r}.")
+    return pair

@@ -1,0 +1,107 @@
+"""What every detector shares with Keras's training loop: steps, metrics, configuration."""
+
+import keras
+import tensorflow as tf
+
+
+class Detector(keras.Model):
+    """Base of models that compute named losses from `(x, y)` and train with `fit`.
+
+    A subclass gives `loss_names` and `compute_losses(x, y, training, step)`; this class sums the
+    losses with their weights, trains on the sum and reports the mean of each.
+    """
+
+    loss_names: tuple[str, ...] = ()
+
+    def __init__(self, loss_weights: dict[str, float] | None = None, **kwargs):
+        # Layers cast for themselves: images and coordinates lose bits in half precision.
+        super().__init__(autocast=False, **kwargs)
+        unknown = sorted(set(loss_weights or {}) - set(self.loss_names))
+        if unknown:
+            raise ValueError(
+                f"loss_weights names {unknown}, but the losses are {list(self.loss_names)}."
+            )
+        self.loss_weights = {name: 1.0 for name in self.loss_names} | dict(loss_weights or {})
+        self.loss_trackers = [keras.metrics.Mean(name=name) for name in ("loss", *self.loss_names)]
+        self.supports_jit = False
+
+    def compute_losses(self, x, y, training: bool, step) -> dict[str, tf.Tensor]:
+        raise NotImplementedError
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return self.loss_trackers
+
+    def total_loss(self, losses: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Weighted sum of the named losses and of the layers' own (regularisation)."""
+        total = tf.add_n([losses[name] * self.loss_weights[name] for name in self.loss_names])
+        return tf.add_n([total, *[tf.cast(loss, tf.float32) for loss in self.losses]])
+
+    def train_step(self, data):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            losses = self.compute_losses(x, y, training=True, step=self.optimizer.iterations)
+            total = self.total_loss(losses)
+            # Keras optimizers add up the gradients of replicas.
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            scaled = self.optimizer.scale_loss(total / replicas)
+        variables = [variable.value for variable in self.trainable_variables]
+        gradients = tape.gradient(
+            scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        # The iteration counter would otherwise advance once more when the data ends, before the
+        # end is noticed: in a graph it depends on nothing else in the step.
+        with tf.control_dependencies([total]):
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return self._track(losses, total, x)
+
+    def test_step(self, data):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        losses = self.compute_losses(x, y, training=False, step=0)
+        return self._track(losses, self.total_loss(losses), x)
+
+    def _track(self, losses, total, x) -> dict[str, tf.Tensor]:
+        values = {"loss": total, **losses}
+        batch = tf.shape(x["images"] if isinstance(x, dict) else x)[0]
+        for tracker in self.loss_trackers:
+            tracker.update_state(values[tracker.name], sample_weight=tf.cast(batch, tf.float32))
+        return {tracker.name: tracker.result() for tracker in self.loss_trackers}
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
+        """Write the model for inference elsewhere; see `mrcnn_tf.export.export_model`.
+
+        Example:
+
+        >>> model.export("nuclei/1")
+        >>> served = tf.saved_model.load("nuclei/1")
+        >>> served.serve_images(photos)["boxes"].shape
+        TensorShape([1, 100, 4])
+        """
+        from mrcnn_tf.export import export_model
+
+        export_model(self, filepath, format, verbose, input_signature, **kwargs)
+
+
+def split_input(x) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images `[B, H, W, 3]` and image sizes `[B, 2]` of an array or of a dict.
+
+    Raises:
+        ValueError: a dict without `images`, or an array that is not `[B, H, W, 3]`.
+    """
+    sizes = None
+    if isinstance(x, dict):
+        if "images" not in x:
+            raise ValueError(f"The input dict needs the key 'images'; it has {sorted(x)}.")
+        x, sizes = x["images"], x.get("image_sizes")
+    images = tf.convert_to_tensor(x)
+    if images.shape.rank != 4 or images.shape[-1] not in (3, None):
+        raise ValueError(
+            f"images must be [batch, height, width, 3]; got shape {images.shape}. One image needs "
+            "a leading axis: image[None]."
+        )
+    shape = tf.shape(images)
+    if sizes is None:
+        sizes = tf.broadcast_to(shape[None, 1:3], [shape[0], 2])
+    return images, tf.cast(sizes, tf.int32)

@@ -1,0 +1,379 @@
+"""Mask R-CNN, assembled."""
+
+import keras
+import tensorflow as tf
+
+from mrcnn_tf import losses as L
+from mrcnn_tf.layers import (
+    FPN,
+    AnchorGenerator,
+    BoxHead,
+    Detections,
+    MaskHead,
+    NormalizeImages,
+    Proposals,
+    RoIPooling,
+    RPNHead,
+    build_backbone,
+)
+from mrcnn_tf.models.arguments import (
+    CONFIG_VERSION,
+    check_config_version,
+    check_labels,
+    check_pair,
+)
+from mrcnn_tf.models.detector import Detector, split_input
+
+
+@keras.saving.register_keras_serializable(package="mrcnn_tf")
+class MaskRCNN(Detector):
+    """Mask R-CNN with a feature pyramid: boxes, classes, scores and masks of every object.
+
+    An ordinary Keras model: `compile(optimizer=...)`, `fit`, `evaluate`, `predict`, `save`. With
+    `mask=False` it is Faster R-CNN. Every default is the paper's or torchvision's; smaller
+    numbers make a smaller model out of the same code.
+
+    Args:
+        backbone: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"`, `"efficientnet_lite0"`.
+        num_classes: classes without background.
+        mask: predict masks.
+        class_names: one name a class.
+        category_ids: the data set's own id of each class; 1, 2, ... if not given.
+        image_size: `(short, long)` sides in pixels to which `Predictor` and evaluation resize; n
+            means (n, n).
+        norm: `"frozen_batch_norm"` or `"batch_norm"`, of the backbone.
+        frozen_stages: backbone stages that are not trained, the stem being the first.
+        stride_in_1x1: ResNet bottlenecks stride in the 1x1 convolution (the paper's weights)
+            instead of the 3x3 (torchvision's).
+        backbone_channels: channels of a ResNet's stem, to which its stages are in proportion;
+            64 if not given, as in every pretrained backbone.
+        fpn_channels: channels of the pyramid.
+        fpn_min_level: finest pyramid level; P2 has stride 4.
+        anchor_sizes: side in pixels of the square anchor, one a level from `fpn_min_level` to P6.
+        anchor_ratios: height / width of the anchors.
+        anchor_offset: position of the first anchor in strides; 0 as in the peers, or 0.5.
+        rpn_channels: default `fpn_channels`.
+        rpn_convs: hidden convolutions of the RPN.
+        rpn_pre_nms_top_n: proposals per level before NMS, `(training, inference)`.
+        rpn_post_nms_top_n: proposals per image after it, `(training, inference)`.
+        rpn_nms_threshold: IoU of the proposals' NMS.
+        rpn_iou: anchors are positive from the second IoU on and negative below the first.
+        anchors_per_image: anchors sampled for the RPN's losses, at most half of them positive.
+        roi_iou: IoU with an object from which a proposal is positive.
+        rois_per_image: RoIs sampled for the heads' losses.
+        positive_fraction: largest part of positive RoIs.
+        roi_canonical_size: side in pixels of a box pooled from P4.
+        sampling_ratio: RoIAlign's bilinear samples per bin and axis; 0 is adaptive.
+        box_pool_size: bins of the box head's features.
+        box_fc: widths of the box head.
+        box_weights: factors of the box deltas.
+        box_beta: smooth L1 loss's beta in the box head.
+        class_agnostic_boxes: one box per RoI instead of one per class.
+        mask_pool_size: bins of the mask head's features; masks have twice as many.
+        mask_channels: width of the mask head.
+        mask_convs: its 3x3 convolutions.
+        class_agnostic_masks: one mask per RoI instead of one per class.
+        binary_mask_targets: learn 0 and 1 (Detectron2) instead of the covered part of each bin
+            (torchvision).
+        score_threshold: lowest score of a detection.
+        nms_threshold: IoU of the detections' NMS, within a class.
+        max_detections: rows of the output.
+        loss_weights: factors by loss name; 1 where not given.
+        seed: of the sampling of anchors and RoIs.
+
+    Call arguments:
+        inputs: `[B, H, W, 3]` RGB in 0..255, or a dict of `images` and `image_sizes [B, 2]`
+            (height, width without padding).
+
+    Returns:
+        dict of `boxes [B, D, 4]` in pixels of the input, `classes [B, D]` int32 (-1 in padded
+        rows), `scores [B, D]`, `masks [B, D, 28, 28]` probabilities inside the box, and
+        `num_detections [B]` int32.
+
+    Raises:
+        ValueError: names or ids whose number is not `num_classes`, sizes that do not fit.
+
+    Reference: He et al., Mask R-CNN, 2017; Lin et al., Feature Pyramid Networks, 2017.
+
+    Example:
+
+    >>> model = MaskRCNN("resnet18", num_classes=2, fpn_channels=64, max_detections=10)
+    >>> model(np.zeros((1, 64, 64, 3), "uint8"))["masks"].shape
+    TensorShape([1, 10, 28, 28])
+    """
+
+    loss_names = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
+
+    def __init__(
+        self,
+        backbone: str = "resnet50",
+        num_classes: int = 80,
+        mask: bool = True,
+        class_names: list[str] | None = None,
+        category_ids: list[int] | None = None,
+        image_size: int | tuple[int, int] = (800, 1333),
+        *,
+        norm: str = "frozen_batch_norm",
+        frozen_stages: int = 2,
+        stride_in_1x1: bool = False,
+        backbone_channels: int | None = None,
+        fpn_channels: int = 256,
+        fpn_min_level: int = 2,
+        anchor_sizes=(32, 64, 128, 256, 512),
+        anchor_ratios=(0.5, 1.0, 2.0),
+        anchor_offset: float = 0.0,
+        rpn_channels: int | None = None,
+        rpn_convs: int = 1,
+        rpn_pre_nms_top_n: tuple[int, int] = (2000, 1000),
+        rpn_post_nms_top_n: tuple[int, int] = (2000, 1000),
+        rpn_nms_threshold: float = 0.7,
+        rpn_iou: tuple[float, float] = (0.3, 0.7),
+        anchors_per_image: int = 256,
+        roi_iou: float = 0.5,
+        rois_per_image: int = 512,
+        positive_fraction: float = 0.25,
+        roi_canonical_size: float = 224,
+        sampling_ratio: int = 2,
+        box_pool_size: int = 7,
+        box_fc: tuple[int, ...] = (1024, 1024),
+        box_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0),
+        box_beta: float = 1.0 / 9,
+        class_agnostic_boxes: bool = False,
+        mask_pool_size: int = 14,
+        mask_channels: int = 256,
+        mask_convs: int = 4,
+        class_agnostic_masks: bool = False,
+        binary_mask_targets: bool = False,
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.5,
+        max_detections: int = 100,
+        loss_weights: dict[str, float] | None = None,
+        seed: int = 0,
+        config_version: int = CONFIG_VERSION,
+        **kwargs,
+    ):
+        arguments = {
+            name: value
+            for name, value in locals().items()
+            if name not in ("self", "kwargs", "__class__")
+        }
+        self.loss_names = MaskRCNN.loss_names if mask else MaskRCNN.loss_names[:-1]
+        super().__init__(loss_weights, **kwargs)
+        labels = check_labels(num_classes, class_names, category_ids)
+        check_config_version(config_version)
+        self.arguments = {**arguments, **labels}
+        self.class_names, self.category_ids = labels["class_names"], labels["category_ids"]
+        self.num_classes, self.mask, self.seed = num_classes, mask, seed
+        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.image_size, self.max_detections = check_pair("image_size", sides), max_detections
+        self.rpn_iou, self.roi_iou = check_pair("rpn_iou", rpn_iou), roi_iou
+        if rpn_iou[0] > rpn_iou[1]:
+            raise ValueError(f"rpn_iou {rpn_iou} must be (negative below, positive from).")
+        self.anchors_per_image, self.rois_per_image = anchors_per_image, rois_per_image
+        self.positive_fraction = positive_fraction
+        self.box_weights, self.box_beta = tuple(box_weights), box_beta
+        self.binary_mask_targets = binary_mask_targets
+        policy = {"dtype": self.dtype_policy}
+
+        # Features
+        self.backbone = build_backbone(
+            backbone,
+            norm=norm,
+            stride_in_1x1=stride_in_1x1,
+            frozen_stages=frozen_stages,
+            base_channels=backbone_channels,
+            **policy,
+        )
+        self.normalize = NormalizeImages(self.backbone.image_mean, self.backbone.image_std)
+        self.fpn = FPN(
+            self.backbone.out_channels,
+            channels=fpn_channels,
+            min_level=fpn_min_level,
+            name="fpn",
+            **policy,
+        )
+
+        # Proposals
+        strides = self.fpn.strides
+        self.anchors = AnchorGenerator(anchor_sizes, anchor_ratios, strides, anchor_offset)
+        self.rpn = RPNHead(
+            fpn_channels,
+            self.anchors.num_anchors,
+            rpn_channels,
+            rpn_convs,
+            name="rpn",
+            **policy,
+        )
+        self.training_proposals, self.proposals = (
+            Proposals(pre_nms_top_n, post_nms_top_n, rpn_nms_threshold)
+            for pre_nms_top_n, post_nms_top_n in zip(
+                check_pair("rpn_pre_nms_top_n", rpn_pre_nms_top_n),
+                check_pair("rpn_post_nms_top_n", rpn_post_nms_top_n),
+                strict=True,
+            )
+        )
+
+        # Heads: P6 gives proposals, but no features.
+        pooling = {
+            "strides": strides[:-1],
+            "sampling_ratio": sampling_ratio,
+            "canonical_size": roi_canonical_size,
+        }
+        self.box_pooling = RoIPooling(box_pool_size, **pooling, **policy)
+        self.box_head = BoxHead(
+            fpn_channels,
+            num_classes,
+            box_pool_size,
+            box_fc,
+            class_agnostic_boxes,
+            name="box_head",
+            **policy,
+        )
+        self.detections = Detections(box_weights, score_threshold, nms_threshold, max_detections)
+        if mask:
+            self.mask_pooling = RoIPooling(mask_pool_size, **pooling, **policy)
+            self.mask_head = MaskHead(
+                fpn_channels,
+                num_classes,
+                mask_channels,
+                mask_convs,
+                class_agnostic_masks,
+                name="mask_head",
+                **policy,
+            )
+        self.built = True
+
+    def call(self, inputs, training: bool = False):
+        images, image_sizes = split_input(inputs)
+        pyramid = self.features(images, image_sizes, training)
+        logits, deltas = self.rpn(pyramid)
+        boxes, _, count = self.proposals(logits, deltas, self.anchors(pyramid), image_sizes)
+        class_logits, box_deltas = self.box_head(self.box_pooling(pyramid[:-1], boxes))
+        detections = self.detections(class_logits, box_deltas, boxes, count, image_sizes)
+        if self.mask:
+            pooled = self.mask_pooling(pyramid[:-1], detections["boxes"])
+            logits = L.select_class(self.mask_head(pooled), detections["classes"])
+            is_kept = (detections["classes"] >= 0)[..., None, None]
+            detections["masks"] = tf.where(is_kept, tf.sigmoid(logits), 0.0)
+        return detections
+
+    def features(self, images, image_sizes, training: bool = False) -> list[tf.Tensor]:
+        """The pyramid P2..P6 of images in 0..255."""
+        return self.fpn(self.backbone(self.normalize(images, image_sizes), training=training))
+
+    def compute_losses(self, x, y, training: bool = True, step=0, samples=None):
+        """Losses of one batch.
+
+        Args:
+            x: as in `call`.
+            y: dict of `boxes [B, M, 4]`, `classes [B, M]`, `is_crowd [B, M]`, `image_id [B]` and,
+                for masks, `masks`, `mask_shapes`, `mask_boxes`; see `mrcnn_tf.data.coco`.
+            training: as in Keras.
+            step: the optimizer's iteration; together with the seed and the image ids it decides
+                what is sampled.
+            samples: dict of `losses.Samples` under `anchors` and `rois` and of the proposals
+                `boxes [B, N, 4]` under `proposals` to use instead of the sampled ones; for
+                comparisons with other implementations.
+
+        Returns:
+            dict of scalar float32 losses by the names of `loss_names`.
+        """
+        samples, y = samples or {}, L.with_spare_row(y)
+        images, image_sizes = split_input(x)
+        pyramid = self.features(images, image_sizes, training)
+        logits, deltas = self.rpn(pyramid)
+        anchors = self.anchors(pyramid)
+        proposals = samples.get("proposals")
+        if proposals is None:
+            proposals, _, _ = self.training_proposals(logits, deltas, anchors, image_sizes)
+        anchors = tf.concat(anchors, axis=0)
+        logits, deltas = tf.concat(logits, axis=1), tf.concat(deltas, axis=1)
+
+        labels, matches = L.rpn_labels(anchors, y, image_sizes, self.rpn_iou[1], self.rpn_iou[0])
+        chosen = samples.get("anchors")
+        if chosen is None:
+            chosen = self._sample(labels, y, step, self.anchors_per_image, 0.5, stream=0)
+        values = L.rpn_losses(logits, deltas, anchors, matches, chosen, y["boxes"])
+        losses = dict(zip(self.loss_names, values, strict=False))
+
+        # Objects stand among the proposals, so that the heads have positives from the first step.
+        objects = tf.where(L.learnable(y)[..., None], y["boxes"], 0.0)
+        proposals = tf.concat([proposals, objects], axis=1)
+        labels, matches = L.assign(proposals, y, self.roi_iou, self.roi_iou, False)
+        has_area = tf.reduce_all(proposals[..., 2:] > proposals[..., :2], axis=-1)
+        labels = tf.where(has_area, labels, -1)
+        rois = samples.get("rois")
+        if rois is None:
+            rois = self._sample(
+                labels, y, step, self.rois_per_image, self.positive_fraction, stream=1
+            )
+        boxes = tf.gather(proposals, rois.indices, batch_dims=1)  # [B, S, 4]
+        matches = tf.gather(matches, rois.indices, batch_dims=1)
+        classes = tf.gather(y["classes"], matches, batch_dims=1)
+        classes = tf.where(rois.is_positive, classes, self.num_classes)
+        class_logits, box_deltas = self.box_head(
+            self.box_pooling(pyramid[:-1], boxes), training=training
+        )
+        losses["class_loss"] = L.class_loss(class_logits, classes, rois.is_valid)
+        losses["box_loss"] = L.box_loss(
+            box_deltas,
+            classes,
+            boxes,
+            tf.gather(y["boxes"], matches, batch_dims=1),
+            rois.is_positive,
+            rois.is_valid,
+            self.box_weights,
+            self.box_beta,
+        )
+        if self.mask:
+            count = int(self.rois_per_image * self.positive_fraction)
+            positives = (boxes, matches, classes, rois.is_positive)
+            positives = [rows[:, :count] for rows in positives]  # positives come first
+            losses["mask_loss"] = self._mask_loss(pyramid, y, *positives, training=training)
+        return losses
+
+    def _mask_loss(self, pyramid, y, boxes, matches, classes, is_positive, training):
+        pooled = self.mask_pooling(pyramid[:-1], boxes)
+        logits = self.mask_head(pooled, training=training)
+        shapes = tf.gather(y["mask_shapes"], matches, batch_dims=1)
+        has_mask = tf.reduce_all(shapes > 0, axis=-1) & is_positive
+        targets = L.mask_targets(
+            y, boxes, matches, logits.shape[2], binary=self.binary_mask_targets
+        )
+        return L.mask_loss(logits, classes, targets, tf.cast(has_mask, tf.float32))
+
+    def _sample(self, labels, y, step, count: int, positive_fraction: float, stream: int):
+        priorities = L.random_priorities(
+            2 * self.seed + stream, step, y["image_id"], tf.shape(labels)[1]
+        )
+        return L.sample(labels, priorities, count, positive_fraction)
+
+    def get_config(self):
+        return {**super().get_config(), **self.arguments}
+
+    @classmethod
+    def from_preset(cls, preset: str, load_weights: bool = True, num_classes=None, **arguments):
+        """Build a model by the name of its architecture, or out of a saved model.
+
+        Args:
+            preset: a name of `mrcnn_tf.weights.PRESETS`, or a `.keras` file.
+            load_weights: start from the preset's weights: of a name, the backbone's ImageNet
+                weights; of a file, all of them.
+            num_classes: another number of classes than the preset's. Layers whose shape depends
+                on it start from random numbers; their names are printed.
+            **arguments: other constructor arguments that differ from the preset's.
+
+        Returns:
+            A `MaskRCNN`.
+
+        Raises:
+            ValueError: the preset is not known; the known ones are listed.
+            FileNotFoundError: there is no such file.
+
+        Example:
+
+        >>> MaskRCNN.from_preset("maskrcnn_resnet50_fpn", load_weights=False, num_classes=3)
+        """
+        from mrcnn_tf.weights import model_from_preset
+
+        return model_from_preset(cls, preset, load_weights, num_classes=num_classes, **arguments)

@@ -1,0 +1,24 @@
+"""Recipes, optimizers, callbacks, and the run that ties them together."""
+
+from mrcnn_tf.training.callbacks import (
+    LogEpochs,
+    SaveLastAndBest,
+    StopOnNonFiniteLoss,
+    save_atomically,
+)
+from mrcnn_tf.training.optimizer import WarmUp, make_optimizer
+from mrcnn_tf.training.recipe import Recipe, parse_settings
+from mrcnn_tf.training.train import build_model, train
+
+__all__ = [
+    "LogEpochs",
+    "Recipe",
+    "SaveLastAndBest",
+    "StopOnNonFiniteLoss",
+    "WarmUp",
+    "build_model",
+    "make_optimizer",
+    "parse_settings",
+    "save_atomically",
+    "train",
+]

@@ -1,0 +1,141 @@
+"""The run behind `mrcnn-tf train`: a COCO folder in, a trained model out."""
+
+import dataclasses
+import json
+import os
+import typing
+
+import keras
+
+from mrcnn_tf.data import CocoDataset, coco, find_split
+from mrcnn_tf.evaluation import CocoEvaluation
+from mrcnn_tf.models import MaskRCNN
+from mrcnn_tf.training.callbacks import LogEpochs, SaveLastAndBest, StopOnNonFiniteLoss
+from mrcnn_tf.training.optimizer import make_optimizer
+from mrcnn_tf.training.recipe import Recipe
+
+
+def build_model(dataset: CocoDataset, recipe: Recipe, options: dict[str, typing.Any]) -> MaskRCNN:
+    """The recipe's model, with the data set's classes.
+
+    Args:
+        dataset: gives the number of classes, their names and ids.
+        recipe: `preset`, `weights` and `seed` are read.
+        options: constructor arguments that differ from the preset's.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    return MaskRCNN.from_preset(
+        recipe.preset,
+        load_weights=recipe.weights is not None,
+        num_classes=dataset.num_classes,
+        class_names=dataset.class_names,
+        category_ids=dataset.category_ids,
+        **options,
+    )
+
+
+def train(
+    data: str,
+    train_split: str,
+    val_split: str | None,
+    out: str,
+    recipe: Recipe | None = None,
+    options: dict[str, typing.Any] | None = None,
+    callbacks: list[keras.callbacks.Callback] | None = None,
+    verbose: int | str = "auto",
+) -> tuple[MaskRCNN, dict[str, list[float]]]:
+    """Train on one split of a COCO folder and measure AP on another.
+
+    Writes into `out`: `settings.json` (everything the run was started with), `log.csv` (losses
+    and AP by epoch), `model.keras` (the last state) and `best.keras` (the highest mask AP, or box
+    AP without masks).
+
+    Args:
+        data: folder with `annotations/STEM.json` and the images.
+        train_split: stem of the annotation file to learn from.
+        val_split: stem of the one to evaluate on; None leaves evaluation out.
+        out: folder of the results; made if missing.
+        recipe: how to train; `Recipe()` if not given.
+        options: constructor arguments of the model.
+        callbacks: more Keras callbacks, called after the built-in ones.
+        verbose: as in `model.fit`.
+
+    Returns:
+        The trained model and its history, a list of values by name.
+
+    Raises:
+        FileNotFoundError, ValueError: the data cannot be used; the message says why.
+        FloatingPointError: a loss is not finite.
+    """
+    recipe, options = recipe or Recipe(), dict(options or {})
+    options.setdefault("seed", recipe.seed)
+    images, annotations = find_split(data, train_split)
+    val = find_split(data, val_split) if val_split else None
+    dataset = CocoDataset(images, annotations, image_ids=recipe.image_ids)
+    model = build_model(dataset, recipe, options)
+    examples = coco(
+        dataset,
+        batch_size=recipe.batch_size,
+        size=model.image_size,
+        shuffle=True,
+        flip=recipe.flip,
+        vertical_flip=recipe.vertical_flip,
+        transpose=recipe.transpose,
+        scale_jitter=recipe.scale_jitter,
+        max_objects=recipe.max_objects,
+        cache=recipe.cache,
+        seed=recipe.seed,
+        repeat=True,
+        drop_remainder=True,
+    )
+    steps_per_epoch = recipe.steps_per_epoch or max(len(dataset) // recipe.batch_size, 1)
+    epochs = recipe.epochs
+    if recipe.steps is not None:
+        steps_per_epoch = min(steps_per_epoch, recipe.steps)
+        epochs = -(-recipe.steps // steps_per_epoch)
+    model.compile(optimizer=make_optimizer(recipe, epochs * steps_per_epoch))
+
+    os.makedirs(out, exist_ok=True)
+    _write_json(
+        os.path.join(out, "settings.json"),
+        {
+            "data": os.path.abspath(data),
+            "train": train_split,
+            "val": val_split,
+            "recipe": dataclasses.asdict(recipe),
+            "model": model.get_config(),
+        },
+    )
+    before = [StopOnNonFiniteLoss()]
+    if recipe.ema:
+        before.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if val:
+        before.append(
+            CocoEvaluation(
+                *val,
+                image_ids=recipe.val_image_ids,
+                every=recipe.evaluate_every,
+                batch_size=recipe.batch_size,
+                max_detections=model.max_detections,
+            )
+        )
+    monitor = "val_mask_ap" if model.mask else "val_box_ap"
+    history = model.fit(
+        examples,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        callbacks=[
+            *before,
+            LogEpochs(os.path.join(out, "log.csv")),
+            SaveLastAndBest(out, monitor),
+            *(callbacks or []),
+        ],
+        verbose=verbose,
+    )
+    return model, history.history
+
+
+def _write_json(path: str, content: dict) -> None:
+    with open(f"{path}.saving", "w") as file:
+        json.dump(content, file, indent=2)
+    os.replace(f"{path}.saving", path)

@@ -1,0 +1,83 @@
+"""Puts named tensors of a PyTorch checkpoint into the layers they belong to."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from mrcnn_tf.layers.conv_norm import ConvNorm
+
+# Our weight of a normalisation: the name after the dot in PyTorch.
+NORMALIZATION_NAMES = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def conv_norm_weights(layer: ConvNorm, conv: str, norm: str) -> dict[str, tuple]:
+    """The weights of a layer by the names of a PyTorch convolution and batch normalisation.
+
+    Args:
+        layer: The layer.
+        conv: Name of the PyTorch convolution, e.g. `layer1.0.conv1`.
+        norm: Name of the PyTorch batch normalisation, e.g. `layer1.0.bn1`.
+
+    Returns:
+        For every tensor name, the Keras variable and the order of axes that turns the tensor
+        into it.
+    """
+    # [out, in, h, w] -> [h, w, in, out]; a depthwise [channels, 1, h, w] -> [h, w, channels, 1].
+    axes = (2, 3, 0, 1) if layer.depthwise else (2, 3, 1, 0)
+    weights = {f"{conv}.weight": (layer.kernel, axes)}
+    for ours, theirs in NORMALIZATION_NAMES.items():
+        weights[f"{norm}.{theirs}"] = (getattr(layer.normalization, ours), (0,))
+    return weights
+
+
+def assign_weights(
+    weights: dict[str, tuple],
+    tensors: dict[str, np.ndarray],
+    ignored: Callable[[str], bool],
+    source: str,
+) -> None:
+    """Assigns every tensor to its variable, or none and says everything that does not fit.
+
+    Args:
+        weights: Tensor name to (variable, order of axes).
+        tensors: The checkpoint.
+        ignored: Says of a tensor name that it has no place here and need not have one.
+        source: Name of the checkpoint for the error.
+
+    Raises:
+        ValueError: Tensors are missing, unexpected or of another shape; lists all of them.
+    """
+    missing = [name for name in weights if name not in tensors]
+    unexpected = [name for name in tensors if name not in weights and not ignored(name)]
+    values, misshaped = {}, []
+    for name, (variable, axes) in weights.items():
+        if name not in tensors:
+            continue
+        tensor = tensors[name]
+        if tensor.ndim == len(axes):
+            values[name] = tensor.transpose(axes)
+        if tensor.ndim != len(axes) or values[name].shape != tuple(variable.shape):
+            expected = tuple(variable.shape[axes.index(i)] for i in range(len(axes)))
+            misshaped.append(f"{name} is {tensor.shape}, not {expected}")
+    problems = [
+        f"{len(names)} {what}: {_listing(names)}"
+        for what, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", misshaped),
+        )
+        if names
+    ]
+    if problems:
+        raise ValueError(f"{source} does not fit this backbone. Tensors " + "; ".join(problems))
+    for name, (variable, _) in weights.items():
+        variable.assign(values[name].astype(np.float32))
+
+
+def _listing(names: Iterable[str]) -> str:
+    return ", ".join(names)
