@@ -5,7 +5,7 @@ import argparse
 EXAMPLES = """
 examples:
   mrcnn-tf train photos --train train --val val --out runs/first
-  mrcnn-tf train photos --train train --val val --out runs/wide image_size=(640,1024) steps=2000
+  mrcnn-tf train photos --train train --val val --out runs/wide "image_size=(640,1024)"
   mrcnn-tf train photos --train train --val val --out runs/again preset=runs/first/best.keras
 
 A setting is key=value, where key is a field of the recipe (mrcnn_tf.training.Recipe) or an argument

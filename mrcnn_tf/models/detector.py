@@ -37,6 +37,14 @@ class Detector(keras.Model):
         total = tf.add_n([losses[name] * self.loss_weights[name] for name in self.loss_names])
         return tf.add_n([total, *[tf.cast(loss, tf.float32) for loss in self.losses]])
 
+    def make_train_function(self, force=False):
+        # Left to the first step, Keras would create the optimizer's variables while tracing, and
+        # TensorFlow would trace this large graph twice.
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def train_step(self, data):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:

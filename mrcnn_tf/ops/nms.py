@@ -18,7 +18,7 @@ def nms(
 
     Boxes are visited by descending score, of equal scores the one with the lower index first. A
     box is kept if its score is above `score_threshold` and no kept box of its class overlaps it by
-    an IoU above `iou_threshold`. A box with a coordinate or score that is not finite is never kept,
+    an IoU above `iou_threshold`. A box whose score, coordinates or area are not finite is never kept,
     so a score of minus infinity marks padding.
 
     The plain version moves the classes apart before it suppresses. That is exact where all classes
@@ -79,7 +79,9 @@ def nms(
 
 def _plain(boxes, scores, classes, iou_threshold, score_threshold, max_output):
     """The twin: NonMaxSuppressionV4, the one that every export target runs correctly."""
-    usable = tf.reduce_all(finite(boxes), axis=-1) & finite(scores)
+    # An area is finite only if all coordinates are, and one that overflows has no IoU.
+    sides = boxes[..., 2:] - boxes[..., :2]
+    usable = finite(sides[..., 0] * sides[..., 1]) & finite(scores)
     boxes = tf.where(usable[..., None], boxes, 0.0)
     scores = tf.where(usable, scores, -float("inf"))
     boxes += _class_offsets(boxes, classes, usable & (scores > score_threshold))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from mrcnn_tf.ops import loader
 from mrcnn_tf.ops.implementation import compiled_ops
 from mrcnn_tf.ops.shapes import check_rank, dimensions, finite
 
@@ -78,9 +79,7 @@ def roi_align(
     ]
     ops = compiled_ops()
     if ops is None:
-        return _plain(
-            pyramid, boxes, output_size, strides, sampling_ratio, aligned, level_areas
-        )
+        return _plain(pyramid, boxes, output_size, strides, sampling_ratio, aligned, level_areas)
     dtype = pyramid[0].dtype
     pooled = ops.mrcnn_roi_align(
         pyramid=[tf.cast(features, tf.float32) for features in pyramid],
@@ -93,6 +92,19 @@ def roi_align(
         aligned=aligned,
     )
     return tf.cast(pooled, dtype)
+
+
+@tf.RegisterGradient("MrcnnRoiAlign")
+def _gradient(op: tf.Operation, gradient: tf.Tensor) -> list:
+    names = ("output_height", "output_width", "strides", "level_areas", "sampling_ratio", "aligned")
+    *pyramid, boxes = op.inputs
+    gradients = loader.load(required=True).mrcnn_roi_align_grad(
+        gradient=gradient,
+        boxes=boxes,
+        pyramid_shapes=[tf.shape(features) for features in pyramid],
+        **{name: op.get_attr(name) for name in names},
+    )
+    return [*gradients, None]
 
 
 def _check(pyramid, boxes, output_size, strides, sampling_ratio):

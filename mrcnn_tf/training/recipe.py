@@ -16,7 +16,8 @@ class Recipe:
         weights: `"preset"`, or None to start from random numbers.
         batch_size: images per step.
         epochs: passes over the data.
-        steps: optimizer steps in all; if given, it decides instead of `epochs`.
+        steps: optimizer steps in all, rounded up to epochs of equal length; if given, it decides
+            instead of `epochs`.
         steps_per_epoch: steps between two evaluations; one pass over the data if not given.
         evaluate_every: epochs between two evaluations of COCO AP; the last epoch always is.
         optimizer: `"adamw"` or `"sgd"` (momentum 0.9).

@@ -91,8 +91,8 @@ def train(
     steps_per_epoch = recipe.steps_per_epoch or max(len(dataset) // recipe.batch_size, 1)
     epochs = recipe.epochs
     if recipe.steps is not None:
-        steps_per_epoch = min(steps_per_epoch, recipe.steps)
         epochs = -(-recipe.steps // steps_per_epoch)
+        steps_per_epoch = -(-recipe.steps // epochs)
     model.compile(optimizer=make_optimizer(recipe, epochs * steps_per_epoch))
 
     os.makedirs(out, exist_ok=True)

@@ -1,6 +1,5 @@
 """Models from presets: architecture by name, weights copied where they fit."""
 
-import os
 import typing
 
 import keras
@@ -27,7 +26,7 @@ def model_from_preset(
     """
     arguments = {name: value for name, value in arguments.items() if value is not None}
     if preset.endswith(".keras"):
-        return _from_model(model_class, load(preset, compile=False), load_weights, arguments)
+        return _from_file(model_class, preset, load_weights, arguments)
     if preset not in PRESETS:
         raise ValueError(
             f"Preset {preset!r} is not known. Known: {', '.join(PRESETS)}; or give the path of a "
@@ -39,7 +38,8 @@ def model_from_preset(
     return model
 
 
-def _from_model(model_class, source: keras.Model, load_weights: bool, arguments: dict):
+def _from_file(model_class, path: str, load_weights: bool, arguments: dict) -> keras.Model:
+    source = load(path, compile=False)
     config = source.get_config()
     if "num_classes" in arguments and arguments["num_classes"] != config["num_classes"]:
         # Names and ids belong to the old classes.
@@ -49,9 +49,9 @@ def _from_model(model_class, source: keras.Model, load_weights: bool, arguments:
     if load_weights:
         left_out = copy_matching_weights(source, model)
         if left_out:
-            keras.utils.io_utils.print_msg(
-                f"{len(left_out)} weights start anew, since their shape differs from that in "
-                f"{os.fspath(source.name)}: {', '.join(left_out)}"
+            print(
+                f"{len(left_out)} weights start anew, since {path} has them in another shape or "
+                f"not at all: {', '.join(left_out)}"
             )
     return model
 

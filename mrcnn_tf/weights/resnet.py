@@ -42,7 +42,8 @@ def resnet_file(backbone: ResNet) -> str:
     """Downloads torchvision's ImageNet checkpoint into Keras' cache, once.
 
     Raises:
-        ValueError: The backbone has `stride_in_1x1` or is narrower than the paper's, or the file is not the published one.
+        ValueError: The backbone has `stride_in_1x1` or another width than the published one, or
+            the file is not the published one.
         OSError: The download failed.
     """
     if backbone.stride_in_1x1:

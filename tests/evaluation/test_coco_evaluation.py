@@ -1,0 +1,73 @@
+import keras
+import numpy as np
+import pytest
+
+from mrcnn_tf.evaluation import CocoEvaluation
+from tests.evaluation.fake_model import BrightRectangle, write_dataset
+
+
+def fit(model, callbacks, epochs):
+    # The optimizer is never used; Keras wants `compile` before `fit`.
+    model.compile(optimizer="sgd")
+    return model.fit(
+        np.zeros((2, 1), np.float32), epochs=epochs, verbose=0, callbacks=callbacks
+    ).history
+
+
+class FindNothing(keras.callbacks.Callback):
+    """Switches the detections off in the given epochs, counted from 0."""
+
+    def __init__(self, *epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.finds.assign(int(epoch not in self.epochs))
+
+
+def test_later_callbacks_see_the_figures(tmp_path):
+    files = write_dataset(tmp_path)
+    best = tmp_path / "best.weights.h5"
+    checkpoint = keras.callbacks.ModelCheckpoint(
+        best, monitor="val_mask_ap50", mode="max", save_best_only=True, save_weights_only=True
+    )
+    stop = keras.callbacks.EarlyStopping("val_box_ap50", mode="max", patience=1)
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    history = fit(
+        BrightRectangle(), [FindNothing(2, 3), CocoEvaluation(*files), checkpoint, stop, log], 4
+    )
+    for name in ("val_box_ap50", "val_mask_ap50"):
+        np.testing.assert_allclose(history[name], [1, 1])
+    assert len(history["val_box_ap"]) == len(history["val_mask_ap"]) == 2
+    assert checkpoint.best == pytest.approx(1) and best.exists()
+    assert stop.stopped_epoch == 1
+    assert "val_mask_ap" in (tmp_path / "log.csv").read_text()
+
+
+def test_every_nth_epoch_and_the_last(tmp_path):
+    files = write_dataset(tmp_path)
+    epochs = {}
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: epochs.update({epoch: dict(logs)})
+    )
+    history = fit(
+        BrightRectangle(mask=False),
+        [FindNothing(3), CocoEvaluation(*files, every=2, batch_size=2), record],
+        5,
+    )
+    assert [epoch for epoch, logs in epochs.items() if "val_box_ap" in logs] == [1, 3, 4]
+    np.testing.assert_allclose(history["val_box_ap50"], [1, 0, 1])
+    assert not [name for name in history if "mask" in name]
+
+
+def test_errors_come_before_the_first_epoch(tmp_path):
+    files = write_dataset(tmp_path)
+    with pytest.raises(FileNotFoundError, match="missing.json"):
+        CocoEvaluation(tmp_path, tmp_path / "missing.json")
+    with pytest.raises(ValueError, match="every must be at least 1, got 0"):
+        CocoEvaluation(*files, every=0)
+    started = []
+    record = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: started.append(1))
+    with pytest.raises(ValueError, match=r"MaskRCNN\(max_detections=3\)"):
+        fit(BrightRectangle(), [CocoEvaluation(*files, max_detections=9), record], 1)
+    assert not started

@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+
+from mrcnn_tf.evaluation.coco_results import coco_results, encode_region
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "width", "height"),
+    [(3, 2, 4, 5), (0, 0, 9, 7), (8, 6, 1, 1), (4, 0, 5, 7), (2, 3, 0, 0)],
+)
+def test_encode_region_equals_encoding_the_whole_mask(x, y, width, height):
+    for fill in (0.0, 0.5, 1.0):
+        region = (np.random.default_rng(0).random((height, width)) < fill).astype(np.uint8)
+        whole = np.zeros((7, 9), np.uint8, order="F")
+        whole[y : y + height, x : x + width] = region
+        encoded = encode_region(x, y, region, 7, 9)
+        assert encoded["counts"].encode() == mask_utils.encode(whole)["counts"]
+        np.testing.assert_array_equal(mask_utils.decode(encoded), whole)
+
+
+def test_results_have_the_datasets_ids_and_pasted_masks():
+    masks = np.zeros((2, 28, 28), np.float32)
+    masks[0] = 1
+    masks[1, :, :14] = 1
+    prediction = {
+        "boxes": np.array([[10, 20, 40, 60], [0, 0, 56, 28]], np.float32),
+        "classes": np.array([1, 0], np.int32),
+        "scores": np.array([0.75, 0.5], np.float32),
+        "masks": masks,
+    }
+    results = coco_results(prediction, 17, [3, 90], height=80, width=70)
+    assert json.loads(json.dumps(results)) == results
+    assert [r["category_id"] for r in results] == [90, 3]
+    assert results[0]["image_id"] == 17
+    assert results[0]["bbox"] == [10, 20, 30, 40]
+    assert results[0]["score"] == 0.75
+    first, second = (mask_utils.decode(r["segmentation"]) for r in results)
+    expected = np.zeros((80, 70), np.uint8)
+    expected[20:60, 10:40] = 1
+    np.testing.assert_array_equal(first, expected)
+    assert second[:28, :28].all() and second.sum() == 28 * 28
+
+
+def test_no_detections_and_no_masks():
+    empty = {
+        "boxes": np.zeros((0, 4), np.float32),
+        "classes": np.zeros(0, np.int32),
+        "scores": np.zeros(0, np.float32),
+    }
+    assert coco_results(empty, 1, [1], 10, 10) == []
+    empty["masks"] = np.zeros((0, 28, 28), np.float32)
+    assert coco_results(empty, 1, [1], 10, 10) == []
+    one = {
+        "boxes": np.ones((1, 4), np.float32),
+        "classes": np.zeros(1, np.int32),
+        "scores": np.ones(1, np.float32),
+    }
+    assert "segmentation" not in coco_results(one, 1, [1], 10, 10)[0]

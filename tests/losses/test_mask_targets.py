@@ -1,0 +1,236 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mrcnn_tf.losses import mask_targets
+from mrcnn_tf.ops import roi_align
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "detectron2_units.npz")
+
+
+def pack(*images):
+    """Targets of a batch; an image is a list of `(crop, region in pixels)`."""
+    most = max(len(objects) for objects in images)
+    rows = [
+        np.concatenate([np.zeros(0, np.uint8), *(np.packbits(crop.reshape(-1)) for crop, _ in o)])
+        for o in images
+    ]
+    longest = max(len(row) for row in rows)
+    shapes = np.zeros((len(images), most, 2), np.int32)
+    regions = np.zeros((len(images), most, 4), np.float32)
+    for image, objects in enumerate(images):
+        for index, (crop, region) in enumerate(objects):
+            shapes[image, index], regions[image, index] = crop.shape, region
+    return {
+        "masks": tf.constant(np.stack([np.pad(row, (0, longest - len(row))) for row in rows])),
+        "mask_shapes": tf.constant(shapes),
+        "mask_boxes": tf.constant(regions),
+    }
+
+
+def slow_target(crop, region, roi, size, sampling_ratio):
+    """One target by loops over single samples; outside the crop the mask is 0."""
+    height, width = crop.shape
+    target = np.zeros((size, size))
+
+    def pixel(row, column):
+        return float(crop[row, column]) if 0 <= row < height and 0 <= column < width else 0.0
+
+    points = size * sampling_ratio
+    for i in range(points):
+        y = roi[1] + (roi[3] - roi[1]) * (i + 0.5) / points
+        y = (y - region[1]) / (region[3] - region[1]) * height - 0.5
+        for j in range(points):
+            x = roi[0] + (roi[2] - roi[0]) * (j + 0.5) / points
+            x = (x - region[0]) / (region[2] - region[0]) * width - 0.5
+            row, column = int(np.floor(y)), int(np.floor(x))
+            dy, dx = y - row, x - column
+            value = (1 - dy) * ((1 - dx) * pixel(row, column) + dx * pixel(row, column + 1))
+            value += dy * ((1 - dx) * pixel(row + 1, column) + dx * pixel(row + 1, column + 1))
+            target[i // sampling_ratio, j // sampling_ratio] += value / sampling_ratio**2
+    return target
+
+
+def random_crop(rng, height, width):
+    return rng.random((height, width)) < 0.5
+
+
+def test_equals_a_slow_reference_over_several_objects_and_images():
+    rng = np.random.default_rng(0)
+    # Crop sizes that are no multiples of 8 bits, so that a wrong offset shows.
+    images = [
+        [
+            (random_crop(rng, 9, 13), (10, 20, 36, 38)),
+            (random_crop(rng, 5, 3), (0, 0, 3, 5)),
+            (random_crop(rng, 31, 17), (40, 8, 57.5, 70)),
+        ],
+        [(random_crop(rng, 1, 1), (3, 3, 4, 4)), (random_crop(rng, 12, 40), (5, 5, 45, 17))],
+    ]
+    rois = np.array(
+        [
+            [[10, 20, 36, 38], [0, 0, 60, 60], [41, 10, 50, 90], [-4, -3, 2, 2]],
+            [[3, 3, 4, 4], [5, 5, 45, 17], [20, 6, 21, 7.5], [100, 100, 120, 130]],
+        ],
+        np.float32,
+    )
+    matches = np.array([[0, 1, 2, 1], [0, 1, 1, 1]], np.int32)
+    for size, sampling_ratio in [(28, 2), (7, 1), (5, 3)]:
+        targets = mask_targets(pack(*images), rois, matches, size, sampling_ratio).numpy()
+        assert targets.shape == (2, 4, size, size) and targets.dtype == np.float32
+        for image in range(2):
+            for index, match in enumerate(matches[image]):
+                expected = slow_target(
+                    *images[image][match], rois[image, index], size, sampling_ratio
+                )
+                np.testing.assert_allclose(targets[image, index], expected, atol=2e-4)
+        assert not targets[1, 3].any()  # a RoI wholly outside the object
+
+
+def test_equals_roi_align_on_the_whole_mask():
+    """As long as the object keeps off the image's border, where RoIAlign repeats the edge."""
+    rng = np.random.default_rng(1)
+    crop = random_crop(rng, 20, 30)
+    full = np.zeros((1, 50, 60, 1), np.float32)
+    full[0, 12:32, 15:45, 0] = crop
+    rois = tf.constant([[[15.0, 12, 45, 32], [10.3, 5.6, 50.2, 40.1], [20.0, 20, 22, 49]]])
+    wanted = roi_align([tf.constant(full)], rois, 14, [1], sampling_ratio=2)[..., 0]
+    packed = pack([(crop, (15, 12, 45, 32))])
+    targets = mask_targets(packed, rois, tf.zeros([1, 3], tf.int32), 14)
+    np.testing.assert_allclose(targets, wanted, atol=1e-4)
+    # The same object in an image resized by 2 and 3: only regions and RoIs move.
+    scale = tf.constant([2.0, 3.0, 2.0, 3.0])
+    packed["mask_boxes"] *= scale
+    moved = mask_targets(packed, rois * scale, tf.zeros([1, 3], tf.int32), 14)
+    np.testing.assert_allclose(moved, targets, atol=1e-4)
+
+
+def test_binary_targets_are_the_soft_ones_at_one_half():
+    rng = np.random.default_rng(2)
+    packed = pack([(random_crop(rng, 10, 10), (0, 0, 10, 10))])
+    rois, matches = tf.constant([[[0.7, 0.2, 9, 9]]]), tf.zeros([1, 1], tf.int32)
+    soft = mask_targets(packed, rois, matches, 28).numpy()
+    hard = mask_targets(packed, rois, matches, 28, binary=True).numpy()
+    assert len(np.unique(soft)) > 10
+    np.testing.assert_array_equal(hard, soft >= 0.5)
+
+
+def test_objects_without_mask_give_zeros_and_shift_nobody():
+    rng = np.random.default_rng(3)
+    crop, region = random_crop(rng, 6, 7), (2, 3, 9, 9)
+    nothing = (np.zeros((0, 0), bool), (0, 0, 0, 0))
+    packed = pack([nothing, (crop, region), nothing], [nothing, nothing, nothing])
+    rois = tf.constant([[[2.0, 3, 9, 9]] * 3] * 2)
+    targets = mask_targets(packed, rois, tf.constant([[0, 1, 2]] * 2), 7).numpy()
+    assert not targets[0, [0, 2]].any() and not targets[1].any()
+    np.testing.assert_allclose(targets[0, 1], slow_target(crop, region, region, 7, 2), atol=1e-5)
+    # No mask in the whole batch: not a byte to read.
+    empty = pack([nothing])
+    assert empty["masks"].shape == (1, 0)
+    assert not mask_targets(empty, rois[:1], tf.zeros([1, 3], tf.int32), 7).numpy().any()
+
+
+def test_no_gradient_and_unknown_shapes():
+    rng = np.random.default_rng(4)
+    packed = pack([(random_crop(rng, 8, 8), (0, 0, 8, 8))])
+    rois = tf.constant([[[0.3, 0.4, 7, 7]]])
+    matches = tf.zeros([1, 1], tf.int32)
+    with tf.GradientTape() as tape:
+        tape.watch(rois)
+        targets = mask_targets(packed, rois, matches, 7)
+    assert tape.gradient(targets, rois) is None
+    signature = [
+        {
+            "masks": tf.TensorSpec([None, None], tf.uint8),
+            "mask_shapes": tf.TensorSpec([None, None, 2], tf.int32),
+            "mask_boxes": tf.TensorSpec([None, None, 4]),
+        },
+        tf.TensorSpec([None, None, 4]),
+        tf.TensorSpec([None, None], tf.int32),
+    ]
+    traced = tf.function(
+        lambda *args: mask_targets(*args, 7), input_signature=signature, autograph=False
+    )
+    np.testing.assert_allclose(traced(packed, rois, matches), targets, atol=1e-6)
+    none = traced(packed, rois[:, :0], matches[:, :0])
+    assert none.shape == (1, 0, 7, 7)
+
+
+def unpack(bits, count, side=28):
+    return np.unpackbits(bits, axis=1)[:, : side**2].reshape(count, side, side)
+
+
+def test_agrees_with_detectron2_on_a_bitmap():
+    """BitMasks.crop_and_resize: RoIAlign on the bitmap, at least 0.5 is set.
+
+    It takes as many samples as a bin has pixels, we take 2 x 2: bins that the outline halves may
+    differ. So may polygons, which it draws anew at 28 x 28.
+    """
+    bitmap = np.unpackbits(GOLDEN["maskt.synthetic.bitmap_80x100_packed"]).reshape(80, 100)
+    rows, columns = np.nonzero(bitmap)
+    top, bottom = rows.min(), rows.max() + 1
+    left, right = columns.min(), columns.max() + 1
+    packed = pack([(bitmap[top:bottom, left:right] > 0, (left, top, right, bottom))])
+    rois = tf.constant(GOLDEN["maskt.synthetic.boxes"][None])
+    ours = mask_targets(packed, rois, tf.zeros([1, 4], tf.int32), 28, binary=True)[0].numpy()
+    bitmask = unpack(GOLDEN["maskt.synthetic.bitmask_packed"], 4)
+    polygon = unpack(GOLDEN["maskt.synthetic.poly_packed"], 4)
+    assert bitmask.any(axis=(1, 2)).all()
+    assert (ours != bitmask).mean(axis=(1, 2)).max() <= 0.01
+    assert (ours != polygon).mean(axis=(1, 2)).max() <= 0.05
+
+
+def test_agrees_with_a_polygon_drawn_by_pycocotools():
+    mask_tools = pytest.importorskip("pycocotools.mask")
+    polygon = np.array([10.5, 5.25, 80, 12, 63.3, 84.4, 8, 50])
+    draw = lambda points, side: mask_tools.decode(  # noqa: E731
+        mask_tools.merge(mask_tools.frPyObjects([points.tolist()], side, side))
+    )
+    full = draw(polygon, 100)
+    rows, columns = np.nonzero(full)
+    region = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    crop = full[region[1] : region[3], region[0] : region[2]] > 0
+    roi = np.array([5.0, 3.0, 75.0, 88.0])
+    targets = mask_targets(
+        pack([(crop, region)]), tf.constant(roi[None, None], tf.float32), [[0]], 28
+    )[0, 0].numpy()
+    # The polygon in the RoI's own coordinates, at 28 x 28 and at 16 times the resolution.
+    local = (polygon.reshape(-1, 2) - roi[:2]) / (roi[2:] - roi[:2])
+    fine = draw((local * 28 * 16).reshape(-1), 28 * 16).reshape(28, 16, 28, 16).mean(axis=(1, 3))
+    assert abs(targets.sum() - fine.sum()) / fine.sum() < 0.01
+    assert np.abs(targets - fine).mean() < 0.02
+    coarse = draw((local * 28).reshape(-1), 28)
+    assert ((targets >= 0.5) != coarse).mean() < 0.05
+
+
+@pytest.mark.skipif("MRCNN_TF_DATA" not in os.environ, reason="MRCNN_TF_DATA is not set")
+def test_agrees_with_detectron2_on_coco_annotations():
+    """Its polygons are drawn at 28 x 28, our bitmaps at the photo's resolution and then pooled."""
+    coco = pytest.importorskip("pycocotools.coco")
+    ids = GOLDEN["maskt.ann_ids"].tolist()
+    index = None
+    for path in sorted(Path(os.environ["MRCNN_TF_DATA"]).rglob("annotations/*.json")):
+        candidate = coco.COCO(str(path))
+        if set(ids) <= set(candidate.anns):
+            index = candidate
+            break
+    if index is None:
+        pytest.skip("MRCNN_TF_DATA holds no file with the annotations named in maskt.ann_ids")
+    objects = []
+    for annotation in index.loadAnns(ids):
+        full = index.annToMask(annotation)
+        rows, columns = np.nonzero(full)
+        region = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        objects.append((full[region[1] : region[3], region[0] : region[2]] > 0, region))
+    packed = pack(objects)
+    for case in ("own", "moved"):
+        rois = tf.constant(GOLDEN[f"maskt.{case}.boxes"][None])
+        ours = mask_targets(packed, rois, tf.range(len(ids))[None], 28, binary=True)[0].numpy()
+        theirs = unpack(GOLDEN[f"maskt.{case}.packed"], len(ids))
+        both = np.logical_and(ours, theirs).sum(axis=(1, 2))
+        either = np.logical_or(ours, theirs).sum(axis=(1, 2))
+        iou = both / np.maximum(either, 1)
+        assert iou.mean() > 0.95, iou
+        assert iou.min() > 0.85, iou

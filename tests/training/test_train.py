@@ -1,0 +1,80 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import mrcnn_tf
+from mrcnn_tf.cli.main import main
+from mrcnn_tf.data import shapes
+from tests.models.tiny import ARGUMENTS
+
+SETTINGS = [
+    f"{name}={value}".replace(" ", "")
+    for name, value in ARGUMENTS.items()
+    if name not in ("num_classes", "image_size")
+]
+SETTINGS += ["weights=none", "preset=maskrcnn_resnet50_fpn", "image_size=96", "norm=batch_norm"]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    for stem, count in (("train", 4), ("val", 2)):
+        shapes.generate(folder, count, stem=stem, image_size=96, progress=False)
+    return folder
+
+
+def test_train_leaves_a_complete_folder(scenes, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = ["train", str(scenes), "--train", "train", "--val", "val", "--out", str(out)]
+    assert main([*words, *SETTINGS, "steps=4", "batch_size=2", "evaluate_every=2", "ema=0.5"]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "best.keras",
+        "log.csv",
+        "model.keras",
+        "settings.json",
+    }
+    printed = capsys.readouterr().out
+    assert "mask_loss" in printed and "best val_mask_ap" in printed
+
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["recipe"]["steps"] == 4 and settings["model"]["fpn_channels"] == 32
+    with open(out / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2  # four steps of two images are two passes over four images
+    assert rows[0]["val_mask_ap"] == "" and 0 <= float(rows[1]["val_mask_ap"]) <= 1
+
+    model = mrcnn_tf.load(out / "model.keras")
+    assert int(model.optimizer.iterations) == 4
+    assert model.class_names == [category["name"] for category in shapes.CATEGORIES]
+    assert model.category_ids == [category["id"] for category in shapes.CATEGORIES]
+
+
+def test_same_seed_same_weights(scenes, tmp_path):
+    def weights(name, seed):
+        out = str(tmp_path / name)
+        words = ["train", str(scenes), "--train", "train", "--out", out, *SETTINGS]
+        assert main([*words, "steps=2", "batch_size=2", f"seed={seed}"]) == 0
+        keras.backend.clear_session()
+        return mrcnn_tf.load(tmp_path / name / "model.keras").get_weights()
+
+    first, second, other = weights("a", 1), weights("b", 1), weights("c", 2)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert any(np.abs(a - b).max() > 1e-2 for a, b in zip(first, other, strict=True))
+
+
+def test_unusable_input_is_one_line(scenes, tmp_path, capsys):
+    base = ["train", str(scenes), "--out", str(tmp_path / "out")]
+    for words, message in (
+        (["--train", "missing"], "missing.json does not exist"),
+        (["--train", "train", "learning_rat=1"], "'learning_rat' is not known"),
+        (["--train", "train", "preset=none.keras"], "No model file at 'none.keras'"),
+        (["--train", "train", "preset=unknown"], "Preset 'unknown' is not known"),
+    ):
+        assert main([*base, *words]) == 2
+        captured = capsys.readouterr()
+        assert message in captured.err and captured.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
