@@ -1,8 +1,11 @@
 """Builds the compiled ops with CMake; everything else stands in pyproject.toml."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -12,60 +15,59 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "custom_ops" / "build_backend"))
 
-from mrcnn_tf_build import find_tensorflow  # noqa: E402  the path is set above
+from mrcnn_tf_build import find_tensorflow, skips_ops  # noqa: E402  the path is set above
 
+LIBRARY = "mrcnn_tf/ops/libmrcnn_ops.so"
 NOTICE = """
 {line}
 mrcnn-tf: the compiled ops were NOT built: {reason}.
-The package works without them, in plain TensorFlow, which is slower. It will say how to build them
-when it is used; set MRCNN_TF_SKIP_OPS=1 to install without them on purpose.
+The package works without them, in plain TensorFlow, which is slower. {remedy}
 {line}
 """
+REMEDY = """To have them,
+see to a C++17 compiler (apt install g++) and install again. MRCNN_TF_REQUIRE_OPS=1 makes this an
+error."""
 
 
 class BuildOps(build_ext):
     """Compiles the op library, or tells why it could not and goes on."""
 
     def get_ext_filename(self, fullname):
-        # A library that TensorFlow opens, not a Python module: no interpreter in its name.
+        """A library that TensorFlow opens, not a Python module: no interpreter in its name."""
         return os.path.join(*fullname.split(".")) + ".so"
 
     def build_extension(self, ext):
+        library = Path(self.get_ext_fullpath(ext.name)).resolve()
+        # A library of an earlier build must not pass for the result of this one.
+        library.unlink(missing_ok=True)
+        if skips_ops():
+            _tell("MRCNN_TF_SKIP_OPS=1 is set", "Unset it and install again to build them.")
+            return
         try:
-            self._build(Path(self.get_ext_fullpath(ext.name)).resolve())
+            _compile(library)
         except (OSError, LookupError, subprocess.CalledProcessError) as error:
             if os.environ.get("MRCNN_TF_REQUIRE_OPS") == "1":
                 raise
-            # pip shows the output of a build only if it fails; the terminal is asked directly.
-            notice = NOTICE.format(line="*" * 78, reason=error)
-            print(notice, file=sys.stderr)
-            _tell_terminal(notice)
+            failed = isinstance(error, subprocess.CalledProcessError)
+            _tell("compiling failed, see the log (pip install -v)" if failed else error, REMEDY)
 
-    def _build(self, library: Path) -> None:
-        tensorflow = find_tensorflow()
-        if tensorflow is None:
-            raise LookupError("there is no TensorFlow to build them for")
-        package = Path(tensorflow.locate_file("tensorflow"))
-        work = Path(self.build_temp).resolve()
-        work.mkdir(parents=True, exist_ok=True)
-        library.parent.mkdir(parents=True, exist_ok=True)
-        configure = [
-            *("cmake", "-S", ROOT, "-B", work, "-DCMAKE_BUILD_TYPE=Release"),
-            f"-DMRCNN_TENSORFLOW_DIR={package}",
-            f"-DMRCNN_TENSORFLOW_VERSION={tensorflow.version}",
-            f"-DMRCNN_OUTPUT_DIR={library.parent}",
-        ]
-        subprocess.run([str(word) for word in configure], check=True)
-        jobs = str(os.cpu_count() or 1)
-        subprocess.run(["cmake", "--build", str(work), "--parallel", jobs], check=True)
+    def copy_extensions_to_source(self):
+        """Puts the library into the checkout, for an editable installation."""
+        built, target = Path(self.build_lib) / LIBRARY, ROOT / LIBRARY
+        if not built.exists():
+            target.unlink(missing_ok=True)
+            return
+        # By renaming: a process that has the old library open keeps it intact.
+        temporary = target.with_name(f"{os.getpid()}.{target.name}")
+        shutil.copy(built, temporary)
+        os.replace(temporary, target)
 
+    def get_outputs(self):
+        return [path for path in super().get_outputs() if Path(path).exists()]
 
-def _tell_terminal(text: str) -> None:
-    try:
-        with open("/dev/tty", "w") as terminal:
-            terminal.write(text)
-    except OSError:
-        pass  # no terminal: the log has it
+    def get_output_mapping(self):
+        built = super().get_output_mapping()
+        return {path: source for path, source in built.items() if Path(source).exists()}
 
 
 class PlatformWheel(bdist_wheel):
@@ -73,13 +75,42 @@ class PlatformWheel(bdist_wheel):
 
     def get_tag(self):
         _, _, platform = super().get_tag()
-        return ("py3", "none", platform)
+        # Asked once everything is laid out: without the library it is a wheel for any platform.
+        self.root_is_pure = not (Path(self.bdist_dir) / LIBRARY).exists()
+        return "py3", "none", "any" if self.root_is_pure else platform
 
 
-OPS = (
-    []
-    if os.environ.get("MRCNN_TF_SKIP_OPS") == "1"
-    else [Extension("mrcnn_tf.ops.libmrcnn_ops", sources=[], optional=True)]
+def _compile(library: Path) -> None:
+    tensorflow = find_tensorflow()
+    if tensorflow is None:
+        raise LookupError("there is no TensorFlow to build them for")
+    if shutil.which("cmake") is None:
+        raise LookupError("there is no cmake")
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mrcnn-tf-") as work:
+        configure = [
+            *("cmake", "-S", ROOT, "-B", work, "-DCMAKE_BUILD_TYPE=Release"),
+            f"-DMRCNN_TENSORFLOW_DIR={tensorflow.locate_file('tensorflow')}",
+            f"-DMRCNN_TENSORFLOW_VERSION={tensorflow.version}",
+            f"-DMRCNN_OUTPUT_DIR={library.parent}",
+        ]
+        if shutil.which("ninja"):
+            configure += ["-G", "Ninja"]
+        subprocess.run([str(word) for word in configure], check=True)
+        jobs = str(os.cpu_count() or 1)
+        subprocess.run(["cmake", "--build", work, "--parallel", jobs], check=True)
+
+
+def _tell(reason: str | Exception, remedy: str) -> None:
+    notice = NOTICE.format(line="*" * 78, reason=reason, remedy=remedy)
+    print(notice, file=sys.stderr)
+    # pip shows the output of a build only if it fails, so the terminal is told directly, if there
+    # is one.
+    with contextlib.suppress(OSError), open("/dev/tty", "w") as terminal:
+        terminal.write(notice)
+
+
+setup(
+    ext_modules=[Extension("mrcnn_tf.ops.libmrcnn_ops", sources=[])],
+    cmdclass={"build_ext": BuildOps, "bdist_wheel": PlatformWheel},
 )
-
-setup(ext_modules=OPS, cmdclass={"build_ext": BuildOps, "bdist_wheel": PlatformWheel})

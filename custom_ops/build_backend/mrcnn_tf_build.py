@@ -12,7 +12,12 @@ from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403  the hooks that stay as they are
 
 TENSORFLOW = "tensorflow>=2.20,<2.22"
-DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu")
+DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tf-nightly", "tf-nightly-cpu")
+
+
+def skips_ops() -> bool:
+    """Whether the user asked for an installation without compiled ops."""
+    return os.environ.get("MRCNN_TF_SKIP_OPS") == "1"
 
 
 def find_tensorflow() -> metadata.Distribution | None:
@@ -36,6 +41,4 @@ def get_requires_for_build_editable(config_settings=None):
 
 
 def _tensorflow() -> list[str]:
-    if os.environ.get("MRCNN_TF_SKIP_OPS") == "1" or find_tensorflow() is not None:
-        return []
-    return [TENSORFLOW]
+    return [] if skips_ops() or find_tensorflow() is not None else [TENSORFLOW]

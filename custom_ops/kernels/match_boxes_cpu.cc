@@ -1,11 +1,10 @@
-#include "match_boxes.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
 
+#include "match_boxes.h"
 #include "simd.h"
 
 namespace mrcnn {
@@ -61,8 +60,7 @@ struct AnchorBlock {
 // IoU of the anchors i, i + 1, ... of a block with one box. The order of operations is that of the
 // plain version: ties between anchors are told by exact equality.
 template <class S>
-MRCNN_INLINE void Iou(const AnchorBlock& block, int i, const Truth& truth,
-                      typename S::Float& iou) {
+MRCNN_INLINE void Iou(const AnchorBlock& block, int i, const Truth& truth, typename S::Float& iou) {
   using Float = typename S::Float;
   const Float zero = {};
   const Float truth_x1 = truth.x1 - zero, truth_y1 = truth.y1 - zero;

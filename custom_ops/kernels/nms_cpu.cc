@@ -1,11 +1,10 @@
-#include "nms.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <vector>
 
+#include "nms.h"
 #include "simd.h"
 
 namespace mrcnn {
@@ -95,8 +94,12 @@ constexpr auto SuppressWide = SuppressNarrow;
 
 // Corners in order, whichever way round they were given.
 Box MakeBox(const float* box, int32_t class_id) {
-  Box ordered = {std::min(box[0], box[2]), std::min(box[1], box[3]), std::max(box[0], box[2]),
-                 std::max(box[1], box[3]), 0.0f,  class_id};
+  Box ordered = {std::min(box[0], box[2]),
+                 std::min(box[1], box[3]),
+                 std::max(box[0], box[2]),
+                 std::max(box[1], box[3]),
+                 0.0f,
+                 class_id};
   ordered.area = (ordered.x2 - ordered.x1) * (ordered.y2 - ordered.y1);
   return ordered;
 }

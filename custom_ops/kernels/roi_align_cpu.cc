@@ -27,8 +27,8 @@ class AxisTaps {
     const float bin_size = extent / bins;
     float samples = static_cast<float>(options.sampling_ratio);
     if (options.sampling_ratio == 0) {
-      // No more points than cells, so that a box far larger than its map costs no more than it.
-      samples = std::max(std::ceil(std::min(extent, limit) / bins), 0.0f);
+      // Bounded, so that one absurdly large box costs no more than twice its map.
+      samples = std::max(std::ceil(std::min(extent, 2.0f * limit) / bins), 0.0f);
     }
     const float weight = 1.0f / std::max(samples, 1.0f);
     for (int bin = 0; bin < bins; ++bin) {
@@ -216,8 +216,7 @@ MRCNN_INLINE void SpreadBox(const RoiAlignOptions& options, const float* gradien
   }
 }
 
-void PoolBoxNarrow(const RoiAlignOptions& options, const float* map, BoxTaps& taps,
-                   float* output) {
+void PoolBoxNarrow(const RoiAlignOptions& options, const float* map, BoxTaps& taps, float* output) {
   PoolBox<Narrow>(options, map, taps, output);
 }
 
@@ -227,8 +226,8 @@ void SpreadBoxNarrow(const RoiAlignOptions& options, const float* gradient, BoxT
 }
 
 #if MRCNN_HAS_WIDE
-MRCNN_TARGET_WIDE void PoolBoxWide(const RoiAlignOptions& options, const float* map,
-                                   BoxTaps& taps, float* output) {
+MRCNN_TARGET_WIDE void PoolBoxWide(const RoiAlignOptions& options, const float* map, BoxTaps& taps,
+                                   float* output) {
   PoolBox<Wide>(options, map, taps, output);
 }
 

@@ -1,5 +1,4 @@
 #include "../kernels/match_boxes.h"
-
 #include "op_kernel.h"
 
 namespace mrcnn {
@@ -65,8 +64,8 @@ class MatchBoxesCpuOp : public OpKernel {
     const Tensor& boxes = context->input(1);
     const Tensor& valid = context->input(2);
     OP_REQUIRES(context, boxes.dims() == 3 && boxes.dim_size(2) == 4,
-                absl::InvalidArgumentError(absl::StrCat("boxes must be [B, M, 4], got ",
-                                                        boxes.shape().DebugString())));
+                absl::InvalidArgumentError(
+                    absl::StrCat("boxes must be [B, M, 4], got ", boxes.shape().DebugString())));
     const int64_t batch = boxes.dim_size(0);
     const int64_t num_boxes = boxes.dim_size(1);
     const int rank = anchors.dims();

@@ -1,5 +1,4 @@
 #include "../kernels/nms.h"
-
 #include "op_kernel.h"
 
 namespace mrcnn {
@@ -69,8 +68,8 @@ class NmsCpuOp : public OpKernel {
     const Tensor& scores = context->input(1);
     const Tensor& classes = context->input(2);
     OP_REQUIRES(context, boxes.dims() == 3 && boxes.dim_size(2) == 4,
-                absl::InvalidArgumentError(absl::StrCat("boxes must be [B, N, 4], got ",
-                                                        boxes.shape().DebugString())));
+                absl::InvalidArgumentError(
+                    absl::StrCat("boxes must be [B, N, 4], got ", boxes.shape().DebugString())));
     const int64_t batch = boxes.dim_size(0);
     const int64_t num_boxes = boxes.dim_size(1);
     const tensorflow::TensorShape expected({batch, num_boxes});
@@ -93,10 +92,10 @@ class NmsCpuOp : public OpKernel {
     int32_t* all_counts = count->flat<int32_t>().data();
     DeviceParallelFor(context).run(batch, 500 * num_boxes, [&](int64_t begin, int64_t end) {
       for (int64_t image = begin; image < end; ++image) {
-        all_counts[image] = NmsCpu(all_boxes + image * num_boxes * 4, all_scores + image * num_boxes,
-                                   all_classes + image * num_boxes, num_boxes, iou_threshold_,
-                                   score_threshold_, max_output_,
-                                   all_indices + image * max_output_);
+        all_counts[image] =
+            NmsCpu(all_boxes + image * num_boxes * 4, all_scores + image * num_boxes,
+                   all_classes + image * num_boxes, num_boxes, iou_threshold_, score_threshold_,
+                   max_output_, all_indices + image * max_output_);
       }
     });
   }

@@ -15,8 +15,7 @@ inline ParallelFor DeviceParallelFor(tensorflow::OpKernelContext* context) {
   const auto* threads = context->device()->tensorflow_cpu_worker_threads();
   return {[threads](int64_t total, int64_t cycles_per_unit,
                     const std::function<void(int64_t, int64_t)>& work) {
-            tensorflow::Shard(threads->num_threads, threads->workers, total, cycles_per_unit,
-                              work);
+            tensorflow::Shard(threads->num_threads, threads->workers, total, cycles_per_unit, work);
           },
           threads->num_threads};
 }

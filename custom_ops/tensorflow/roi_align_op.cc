@@ -1,14 +1,13 @@
 #include "../kernels/roi_align.h"
-
 #include "op_kernel.h"
 
 namespace mrcnn {
 namespace {
 
+using tensorflow::OpInputList;
 using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
-using tensorflow::OpInputList;
 using tensorflow::OpOutputList;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
@@ -30,8 +29,8 @@ absl::Status RoiAlignShape(InferenceContext* context) {
     TF_RETURN_IF_ERROR(context->Merge(batch, context->Dim(map, 0), &batch));
     TF_RETURN_IF_ERROR(context->Merge(channels, context->Dim(map, 3), &channels));
   }
-  context->set_output(
-      0, context->MakeShape({batch, context->Dim(boxes, 1), height, width, channels}));
+  context->set_output(0,
+                      context->MakeShape({batch, context->Dim(boxes, 1), height, width, channels}));
   return absl::OkStatus();
 }
 
@@ -106,14 +105,14 @@ class RoiAlignBase : public OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("aligned", &options_.aligned));
     const size_t levels = num_levels_;
     OP_REQUIRES(context, strides_.size() == levels && level_areas_.size() + 1 == levels,
-                absl::InvalidArgumentError(absl::StrCat(
-                    "MrcnnRoiAlign takes one stride for each of the ", levels,
-                    " maps and one level area fewer, got ", strides_.size(), " strides and ",
-                    level_areas_.size(), " level_areas")));
+                absl::InvalidArgumentError(
+                    absl::StrCat("MrcnnRoiAlign takes one stride for each of the ", levels,
+                                 " maps and one level area fewer, got ", strides_.size(),
+                                 " strides and ", level_areas_.size(), " level_areas")));
     for (int stride : strides_) {
-      OP_REQUIRES(context, stride > 0,
-                  absl::InvalidArgumentError(
-                      absl::StrCat("strides must be positive, got ", stride)));
+      OP_REQUIRES(
+          context, stride > 0,
+          absl::InvalidArgumentError(absl::StrCat("strides must be positive, got ", stride)));
     }
   }
 
@@ -172,11 +171,11 @@ class RoiAlignCpuOp : public RoiAlignBase {
     RoiAlignOptions options;
     OP_REQUIRES_OK(context, MakeOptions(boxes, maps, &options));
     Tensor* pooled = nullptr;
-    OP_REQUIRES_OK(context, context->allocate_output(
-                                0,
-                                {options.batch, options.num_boxes, options.output_height,
-                                 options.output_width, options.channels},
-                                &pooled));
+    OP_REQUIRES_OK(
+        context, context->allocate_output(0,
+                                          {options.batch, options.num_boxes, options.output_height,
+                                           options.output_width, options.channels},
+                                          &pooled));
     RoiAlignCpu(options, features, boxes.flat<float>().data(), pooled->flat<float>().data(),
                 DeviceParallelFor(context));
   }
@@ -193,10 +192,10 @@ class RoiAlignGradCpuOp : public RoiAlignBase {
     OP_REQUIRES_OK(context, context->input_list("pyramid_shapes", &shapes));
     std::vector<TensorShape> maps(num_levels_);
     for (int l = 0; l < num_levels_; ++l) {
-      OP_REQUIRES(context, shapes[l].dims() == 1 && shapes[l].dim_size(0) == 4,
-                  absl::InvalidArgumentError(
-                      absl::StrCat("pyramid_shapes[", l, "] must be [4], got ",
-                                   shapes[l].shape().DebugString())));
+      OP_REQUIRES(
+          context, shapes[l].dims() == 1 && shapes[l].dim_size(0) == 4,
+          absl::InvalidArgumentError(absl::StrCat("pyramid_shapes[", l, "] must be [4], got ",
+                                                  shapes[l].shape().DebugString())));
       const int32_t* sizes = shapes[l].flat<int32_t>().data();
       OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(
                                   {sizes[0], sizes[1], sizes[2], sizes[3]}, &maps[l]));
@@ -206,9 +205,8 @@ class RoiAlignGradCpuOp : public RoiAlignBase {
     const TensorShape expected({options.batch, options.num_boxes, options.output_height,
                                 options.output_width, options.channels});
     OP_REQUIRES(context, gradient.shape() == expected,
-                absl::InvalidArgumentError(absl::StrCat("gradient must be ",
-                                                        expected.DebugString(), ", got ",
-                                                        gradient.shape().DebugString())));
+                absl::InvalidArgumentError(absl::StrCat("gradient must be ", expected.DebugString(),
+                                                        ", got ", gradient.shape().DebugString())));
     OpOutputList outputs;
     OP_REQUIRES_OK(context, context->output_list("pyramid_gradients", &outputs));
     std::vector<float*> gradients(num_levels_);

@@ -8,6 +8,7 @@ def mask_targets(
     rois: tf.Tensor,
     matches: tf.Tensor,
     size: int,
+    image_sizes: tf.Tensor | None = None,
     sampling_ratio: int = 2,
     binary: bool = False,
 ) -> tf.Tensor:
@@ -24,6 +25,9 @@ def mask_targets(
         rois: `[B, P, 4]`, pixels.
         matches: `[B, P]` int32, the object of each RoI.
         size: side of the target in bins.
+        image_sizes: `[B, 2]`, height and width of the images. A mask that reaches the border of
+            its image goes on beyond it, as RoIAlign repeats the last row; elsewhere, and
+            everywhere if not given, it is surrounded by zeros.
         sampling_ratio: samples per bin and axis.
         binary: threshold at 0.5.
 
@@ -48,7 +52,13 @@ def mask_targets(
         low, high = regions[..., axis, None], regions[..., axis + 2, None]
         position = start + (end - start) * steps  # [B, P, points], pixels
         scale = tf.math.divide_no_nan(tf.cast(extent, tf.float32)[..., None], high - low)
-        return (position - low) * scale - 0.5  # crop pixels, 0 is the middle of the first one
+        index = (position - low) * scale - 0.5  # crop pixels, 0 is the middle of the first one
+        if image_sizes is None:
+            return index
+        limit = tf.cast(image_sizes[:, 1 - axis], tf.float32)[:, None, None]
+        last = tf.cast(extent, tf.float32)[..., None] - 1.0
+        index = tf.where(low <= 0, tf.maximum(index, 0.0), index)
+        return tf.where(high >= limit, tf.minimum(index, last), index)
 
     y, x = coordinates(1, heights), coordinates(0, widths)
     y_low, x_low = tf.floor(y), tf.floor(x)

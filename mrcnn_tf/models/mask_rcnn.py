@@ -329,16 +329,16 @@ class MaskRCNN(Detector):
             count = int(self.rois_per_image * self.positive_fraction)
             positives = (boxes, matches, classes, rois.is_positive)
             positives = [rows[:, :count] for rows in positives]  # positives come first
-            losses["mask_loss"] = self._mask_loss(pyramid, y, *positives, training=training)
+            losses["mask_loss"] = self._mask_loss(pyramid, y, image_sizes, *positives, training)
         return losses
 
-    def _mask_loss(self, pyramid, y, boxes, matches, classes, is_positive, training):
+    def _mask_loss(self, pyramid, y, image_sizes, boxes, matches, classes, is_positive, training):
         pooled = self.mask_pooling(pyramid[:-1], boxes)
         logits = self.mask_head(pooled, training=training)
         shapes = tf.gather(y["mask_shapes"], matches, batch_dims=1)
         has_mask = tf.reduce_all(shapes > 0, axis=-1) & is_positive
         targets = L.mask_targets(
-            y, boxes, matches, logits.shape[2], binary=self.binary_mask_targets
+            y, boxes, matches, logits.shape[2], image_sizes, binary=self.binary_mask_targets
         )
         return L.mask_loss(logits, classes, targets, tf.cast(has_mask, tf.float32))
 

@@ -210,7 +210,8 @@ def _paste(prediction: dict[str, np.ndarray], height: int, width: int) -> np.nda
         tf.TensorSpec([1, 4], tf.float32),
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([], tf.int32),
-    ]
+    ],
+    autograph=False,
 )
 def _paste_one(mask, box, height, width):
     return paste_masks(mask, box, height, width)
@@ -221,7 +222,8 @@ def _traced(model: Callable) -> Callable:
         input_signature=[
             tf.TensorSpec([None, None, None, 3], tf.uint8),
             tf.TensorSpec([None, 2], tf.int32),
-        ]
+        ],
+        autograph=False,
     )
     def predict(images, image_sizes):
         return model({"images": images, "image_sizes": image_sizes}, training=False)

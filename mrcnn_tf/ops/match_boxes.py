@@ -60,6 +60,7 @@ def match_boxes(
     """
     anchors = tf.stop_gradient(tf.cast(anchors, tf.float32))
     boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
+    valid = tf.cast(valid, tf.bool)
     check_rank("anchors", anchors, 2, 3, last=4)
     check_rank("boxes", boxes, 3, last=4)
     check_rank("valid", valid, 2)
@@ -83,7 +84,7 @@ def match_boxes(
 
 def _plain(anchors, boxes, valid, high_threshold, low_threshold, allow_low_quality):
     """The twin, by the whole IoU matrix."""
-    valid = tf.cast(valid, tf.bool) & tf.reduce_all(finite(boxes), axis=-1)
+    valid &= tf.reduce_all(finite(boxes), axis=-1)
     boxes = tf.where(valid[..., None], boxes, 0.0)
     anchors = tf.where(tf.reduce_all(finite(anchors), axis=-1, keepdims=True), anchors, 0.0)
     if anchors.shape.rank == 2:

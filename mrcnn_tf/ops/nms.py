@@ -18,8 +18,8 @@ def nms(
 
     Boxes are visited by descending score, of equal scores the one with the lower index first. A
     box is kept if its score is above `score_threshold` and no kept box of its class overlaps it by
-    an IoU above `iou_threshold`. A box whose score, coordinates or area are not finite is never kept,
-    so a score of minus infinity marks padding.
+    an IoU above `iou_threshold`. A box whose score, coordinates or area are not finite is never
+    kept, so a score of minus infinity marks padding.
 
     The plain version moves the classes apart before it suppresses. That is exact where all classes
     of an image are equal; otherwise coordinates lose a few bits, so that a pair whose IoU lies

@@ -39,7 +39,8 @@ def roi_align(
         output_size: height and width of the grid; one number for both.
         strides: pixels between neighbouring cells, one for each map; each is twice the one before.
         sampling_ratio: sampling points along each side of a grid cell. 0 takes as many as there
-            are feature cells in it, rounded up.
+            are feature cells in it, rounded up; of a box larger than twice its map, as many as if
+            it were that large. In plain TensorFlow 0 is slow.
         aligned: whether to shift by half a cell.
         canonical_size: side in pixels of a box that is pooled from `canonical_level`.
         canonical_level: see `canonical_size`.
@@ -193,9 +194,8 @@ def _taps(low, high, size, bins, sampling_ratio, aligned):
         samples = tf.fill(tf.shape(low), float(sampling_ratio))
         most = sampling_ratio
     else:
-        # More points than cells tell nothing more, so a box far larger than its map costs no more
-        # than the map.
-        samples = tf.maximum(tf.math.ceil(tf.minimum(extent, limit) / bins), 0.0)
+        # Bounded, so that one absurdly large box costs no more than twice its map.
+        samples = tf.maximum(tf.math.ceil(tf.minimum(extent, 2.0 * limit) / bins), 0.0)
         most = tf.cast(tf.reduce_max(tf.pad(samples, [[0, 1], [0, 1]])), tf.int32)
     sample = tf.range(most)[:, None, None, None]  # [S, 1, 1, 1]
     sample = tf.cast(sample, tf.float32)

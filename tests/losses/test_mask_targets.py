@@ -78,7 +78,7 @@ def test_equals_a_slow_reference_over_several_objects_and_images():
     )
     matches = np.array([[0, 1, 2, 1], [0, 1, 1, 1]], np.int32)
     for size, sampling_ratio in [(28, 2), (7, 1), (5, 3)]:
-        targets = mask_targets(pack(*images), rois, matches, size, sampling_ratio).numpy()
+        targets = mask_targets(pack(*images), rois, matches, size, sampling_ratio=sampling_ratio).numpy()
         assert targets.shape == (2, 4, size, size) and targets.dtype == np.float32
         for image in range(2):
             for index, match in enumerate(matches[image]):
@@ -234,3 +234,20 @@ def test_agrees_with_detectron2_on_coco_annotations():
         iou = both / np.maximum(either, 1)
         assert iou.mean() > 0.95, iou
         assert iou.min() > 0.85, iou
+
+
+def test_a_mask_at_the_border_of_its_image_goes_on():
+    """A full mask in the upper left corner of an 8 x 8 image, pooled in its own box."""
+    targets = {
+        "masks": np.packbits(np.ones(16, np.uint8))[None],
+        "mask_shapes": np.array([[[4, 4]]], np.int32),
+        "mask_boxes": np.array([[[0, 0, 4, 4]]], np.float32),
+    }
+    rois, matches = targets["mask_boxes"], np.zeros((1, 1), np.int32)
+    alone = mask_targets(targets, rois, matches, 8).numpy()[0, 0]
+    assert alone[0, 4] < 1 and alone[4, 0] < 1
+    inside = mask_targets(targets, rois, matches, 8, np.array([[8, 8]])).numpy()[0, 0]
+    np.testing.assert_array_equal(inside[:7, :7], 1)
+    assert inside[7, 4] < 1 and inside[4, 7] < 1
+    filled = mask_targets(targets, rois, matches, 8, np.array([[4, 4]])).numpy()
+    np.testing.assert_array_equal(filled, 1)

@@ -7,9 +7,14 @@ import tensorflow as tf
 
 from mrcnn_tf import MaskRCNN
 from mrcnn_tf.losses import Samples
-from tests.models.tiny import ARGUMENTS, tiny_batch, tiny_model, with_padding
-
-LOSS_NAMES = ["rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss"]
+from tests.models.tiny import (
+    ARGUMENTS,
+    LOSS_NAMES,
+    check_detections,
+    tiny_batch,
+    tiny_model,
+    with_padding,
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,28 +39,6 @@ def assert_same(first, second, atol=1e-3):
 
 def floats(losses):
     return {name: float(value) for name, value in losses.items()}
-
-
-def check_detections(found, sizes, masks=True):
-    """The output contract, for real image sizes."""
-    batch, rows = found["classes"].shape
-    assert found["boxes"].dtype == found["scores"].dtype == np.float32
-    assert found["classes"].dtype == found["num_detections"].dtype == np.int32
-    is_kept = np.arange(rows)[None] < found["num_detections"][:, None]
-    np.testing.assert_array_equal(found["classes"] >= 0, is_kept)
-    assert (found["classes"][~is_kept] == -1).all()
-    names = ["boxes", "scores", *(["masks"] if masks else [])]
-    for name in names:
-        assert not found[name][~is_kept].any(), name
-        assert np.isfinite(found[name]).all(), name
-    for image, (height, width) in enumerate(sizes):
-        boxes = found["boxes"][image]
-        assert boxes.min() >= 0 and boxes[:, 2].max() <= width and boxes[:, 3].max() <= height
-        assert (np.diff(found["scores"][image]) <= 0).all()
-    if masks:
-        assert found["masks"].dtype == np.float32
-        kept = found["masks"][is_kept]
-        assert (kept > 0).all() and (kept < 1).all()
 
 
 def test_output_contract(model, batch):
@@ -329,95 +312,6 @@ def test_injected_samples_are_used(model, batch):
     np.testing.assert_allclose(
         losses["box_loss"], tf.reduce_mean(tf.reduce_sum(expected, axis=-1)), rtol=1e-4
     )
-
-
-def dataset(batches=2):
-    elements = [tiny_batch(seed=seed) for seed in range(batches)]
-    signature = tf.nest.map_structure(
-        lambda t: tf.TensorSpec([None] * t.shape.rank, t.dtype), elements[0]
-    )
-    signature[0]["images"] = tf.TensorSpec([None, None, None, 3], tf.uint8)
-    for name in ("boxes", "mask_boxes"):
-        signature[1][name] = tf.TensorSpec([None, None, 4])
-    signature[1]["mask_shapes"] = tf.TensorSpec([None, None, 2], tf.int32)
-    signature[0]["image_sizes"] = tf.TensorSpec([None, 2], tf.int32)
-    return tf.data.Dataset.from_generator(lambda: iter(elements), output_signature=signature)
-
-
-def test_fit_evaluate_predict():
-    model = tiny_model(frozen_stages=2, loss_weights={"mask_loss": 0.5})
-    model.compile(optimizer=keras.optimizers.SGD(0.001, momentum=0.9))
-    model.optimizer.build(model.trainable_variables)
-    before = model.get_weights()
-    optimizer_before = [variable.numpy() for variable in model.optimizer.variables]
-
-    def train():
-        return model.fit(dataset(), validation_data=dataset(), epochs=3, verbose=0).history
-
-    history = train()
-    names = ["loss", *LOSS_NAMES]
-    assert set(history) == {*names, *(f"val_{name}" for name in names)}
-    assert all(np.isfinite(values).all() and len(values) == 3 for values in history.values())
-    for epoch in range(3):
-        parts = {name: history[name][epoch] for name in LOSS_NAMES}
-        parts["mask_loss"] *= 0.5
-        assert history["loss"][epoch] == pytest.approx(sum(parts.values()), rel=1e-4)
-    assert history["val_loss"][-1] < history["val_loss"][0]
-    # The data ends unannounced after two batches; that is no third step.
-    assert int(model.optimizer.iterations) == 6
-    after = model.get_weights()
-    trained = {id(weight) for weight in model.trainable_weights}
-    for weight, old, new in zip(model.weights, before, after, strict=True):
-        if id(weight) in trained:
-            assert not np.array_equal(old, new), weight.path
-        else:
-            np.testing.assert_array_equal(old, new, err_msg=weight.path)
-    assert 0 < len(trained) < len(before)
-
-    evaluated = model.evaluate(dataset(), verbose=0, return_dict=True)
-    assert evaluated == pytest.approx({n: history[f"val_{n}"][-1] for n in names}, rel=1e-4)
-    found = model.predict(dataset(), verbose=0)
-    assert found["boxes"].shape == (4, 12, 4) and found["masks"].shape == (4, 12, 28, 28)
-    check_detections(found, [(64, 96)] * 4)
-
-    # From the same start, training takes the same way to the last bit.
-    model.set_weights(before)
-    for variable, value in zip(model.optimizer.variables, optimizer_before, strict=True):
-        variable.assign(value)
-    assert train() == history
-    for first, second in zip(after, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(first, second)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"backbone": "resnet19"}, "backbone='resnet19'.*resnet18"),
-        ({"num_classes": 0}, "num_classes must be at least 1"),
-        ({"class_names": ["one"]}, "class_names has 1 entries, but num_classes is 3"),
-        ({"category_ids": [1, 2]}, "category_ids has 2 entries, but num_classes is 3"),
-        ({"category_ids": [1, 2, 2]}, "category_ids has an id twice"),
-        ({"anchor_sizes": (8, 16)}, "anchor_sizes has 2 entries.*5 levels"),
-        ({"norm": "group_norm"}, "norm='group_norm'"),
-        ({"frozen_stages": 6}, "frozen_stages=6"),
-        ({"stride_in_1x1": True}, "stride_in_1x1"),
-        ({"backbone": "efficientnet_lite0"}, "base_channels.*efficientnet_lite0"),
-        ({"fpn_min_level": 7}, "min_level=7"),
-        ({"loss_weights": {"masks": 1.0}}, "loss_weights names .'masks'"),
-        ({"mask": False, "loss_weights": {"mask_loss": 1.0}}, "loss_weights names .'mask_loss'"),
-        ({"config_version": 99}, "config_version 99.*Upgrade"),
-        ({"image_size": (1, 2, 3)}, "image_size"),
-        ({"rpn_pre_nms_top_n": 1000}, "rpn_pre_nms_top_n"),
-        ({"rpn_post_nms_top_n": (1, 2, 3)}, "rpn_post_nms_top_n"),
-        ({"rpn_iou": (0.7, 0.3)}, "rpn_iou"),
-        ({"rpn_iou": 0.5}, "rpn_iou"),
-        ({"num_clases": 3}, "num_clases"),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        MaskRCNN(**{**ARGUMENTS, **arguments})
 
 
 def test_wrong_inputs_are_explained(model):

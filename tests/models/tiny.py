@@ -7,6 +7,7 @@ import tensorflow as tf
 from mrcnn_tf import MaskRCNN
 
 NUM_CLASSES = 3
+LOSS_NAMES = ["rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss"]
 ARGUMENTS = {
     "backbone": "resnet18",
     "num_classes": NUM_CLASSES,
@@ -85,3 +86,25 @@ def with_padding(y: dict, rows: int) -> dict:
         else:
             padded[name] = tf.pad(value, paddings, constant_values=-1 if name == "classes" else 0)
     return padded
+
+
+def check_detections(found, sizes, masks=True):
+    """The output contract, for real image sizes."""
+    batch, rows = found["classes"].shape
+    assert found["boxes"].dtype == found["scores"].dtype == np.float32
+    assert found["classes"].dtype == found["num_detections"].dtype == np.int32
+    is_kept = np.arange(rows)[None] < found["num_detections"][:, None]
+    np.testing.assert_array_equal(found["classes"] >= 0, is_kept)
+    assert (found["classes"][~is_kept] == -1).all()
+    names = ["boxes", "scores", *(["masks"] if masks else [])]
+    for name in names:
+        assert not found[name][~is_kept].any(), name
+        assert np.isfinite(found[name]).all(), name
+    for image, (height, width) in enumerate(sizes):
+        boxes = found["boxes"][image]
+        assert boxes.min() >= 0 and boxes[:, 2].max() <= width and boxes[:, 3].max() <= height
+        assert (np.diff(found["scores"][image]) <= 0).all()
+    if masks:
+        assert found["masks"].dtype == np.float32
+        kept = found["masks"][is_kept]
+        assert (kept > 0).all() and (kept < 1).all()
