@@ -15,7 +15,7 @@ VERBS = {
     "train": ("mrcnn_tf.cli.train", "train on a COCO folder"),
     "evaluate": ("mrcnn_tf.cli.evaluate", "measure the COCO AP of a model"),
     "predict": ("mrcnn_tf.cli.predict", "find the objects in images"),
-    "export": ("mrcnn_tf.cli.export", "write a model for serving, mobile or the browser"),
+    "export": ("mrcnn_tf.cli.export", "write a SavedModel for serving"),
     "info": ("mrcnn_tf.cli.info", "show versions, compiled ops and devices"),
 }
 

@@ -39,8 +39,8 @@ CATEGORIES = (
 # so that what is seen measures 16 to 200.
 MIN_SIZE, MAX_SIZE = 18.5, 199.0
 MIN_FIGURE = 64.0  # joints of smaller figures run into each other
-MIN_VISIBLE, MIN_AREA = 0.35, 48  # share of the object, and pixels, that must stay in sight
-FIGURE_SHARE, NEIGHBOUR_SHARE = 0.2, 0.6
+MIN_VISIBLE, MIN_AREA = 0.5, 48  # share of the object, and pixels, that must stay in sight
+FIGURE_SHARE, NEIGHBOUR_SHARE = 0.2, 0.5
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def make_scene(
     """Draws scene number `index` of a seed; the same arguments give the same bits everywhere.
 
     Objects measure 16 to 200 px, at most 5/8 of the image, logarithmically uniform. Each later one
-    hides what it covers of the earlier ones; at least 35% of every object stays in sight.
+    hides what it covers of the earlier ones; at least half of every object stays in sight.
 
     Args:
         seed: non-negative integer.
@@ -189,7 +189,7 @@ def _put(random: RandomStream, placed: _Placement, sprite: Sprite, image_size: i
         x += other_width / 2 + random.uniform(-0.4, 0.4) * (other_width + width)
         y += other_height / 2 + random.uniform(-0.4, 0.4) * (other_height + height)
     else:
-        x, y = (random.uniform(0.04, 0.96) * image_size for _ in range(2))
+        x, y = (random.uniform(0.1, 0.9) * image_size for _ in range(2))
     x, y = int(x - width / 2), int(y - height / 2)
     rows, columns, inside = _overlap(sprite, x, y, image_size)
     if rows.stop <= rows.start or columns.stop <= columns.start:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import keras
 
@@ -65,8 +66,7 @@ def resnet_file(backbone: ResNet) -> str:
             f"{url} could not be downloaded ({error}); download it elsewhere and give its path "
             "instead of 'imagenet'"
         ) from error
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     if not found.startswith(digest):
         raise ValueError(
             f"{path} has SHA-256 {found[:8]}..., the published {name} starts with {digest}; "

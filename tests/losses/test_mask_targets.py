@@ -78,7 +78,9 @@ def test_equals_a_slow_reference_over_several_objects_and_images():
     )
     matches = np.array([[0, 1, 2, 1], [0, 1, 1, 1]], np.int32)
     for size, sampling_ratio in [(28, 2), (7, 1), (5, 3)]:
-        targets = mask_targets(pack(*images), rois, matches, size, sampling_ratio=sampling_ratio).numpy()
+        targets = mask_targets(
+            pack(*images), rois, matches, size, sampling_ratio=sampling_ratio
+        ).numpy()
         assert targets.shape == (2, 4, size, size) and targets.dtype == np.float32
         for image in range(2):
             for index, match in enumerate(matches[image]):
