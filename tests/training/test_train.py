@@ -52,6 +52,7 @@ def test_train_leaves_a_complete_folder(scenes, tmp_path, capsys):
     assert model.category_ids == [category["id"] for category in shapes.CATEGORIES]
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights(scenes, tmp_path):
     def weights(name, seed):
         out = str(tmp_path / name)
