@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 
-STEPS, TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES = 450, 600, 16, 100
+STEPS, TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES = 520, 520, 16, 100
 
 # The model is small so that two cores train it in minutes; every number is a constructor argument.
 MODEL = {
@@ -64,7 +64,7 @@ def main() -> None:
         preset="maskrcnn_efficientnet_lite0_fpn",
         batch_size=4,
         steps=args.steps,
-        steps_per_epoch=max(args.steps // 5, 1),
+        steps_per_epoch=max(args.steps // 4, 1),
         learning_rate=1e-3,
         warmup_steps=20,
         seed=args.seed,
