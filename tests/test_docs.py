@@ -120,7 +120,7 @@ def test_examples_run(page, workplace, tmp_path):
 def test_commands_parse_and_every_verb_is_shown(monkeypatch):
     shown = set()
     for page, text in TEXTS.items():
-        for command in COMMAND.findall(text):
+        for command in COMMAND.findall(text.replace("\\\n", " ")):
             argv = shlex.split(command)
             parsed = []
             monkeypatch.setattr(importlib.import_module(VERBS[argv[0]][0]), "run", parsed.append)

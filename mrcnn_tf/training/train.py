@@ -6,8 +6,10 @@ import os
 import typing
 
 import keras
+import tensorflow as tf
 
 from mrcnn_tf.data import CocoDataset, coco, find_split
+from mrcnn_tf.data.faults import as_data_fault
 from mrcnn_tf.evaluation import CocoEvaluation
 from mrcnn_tf.models import MaskRCNN
 from mrcnn_tf.training.callbacks import LogEpochs, SaveLastAndBest, StopOnNonFiniteLoss
@@ -120,18 +122,24 @@ def train(
             )
         )
     monitor = "val_mask_ap" if model.mask else "val_box_ap"
-    history = model.fit(
-        examples,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        callbacks=[
-            *before,
-            LogEpochs(os.path.join(out, "log.csv")),
-            SaveLastAndBest(out, monitor),
-            *(callbacks or []),
-        ],
-        verbose=verbose,
-    )
+    try:
+        history = model.fit(
+            examples,
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            callbacks=[
+                *before,
+                LogEpochs(os.path.join(out, "log.csv")),
+                SaveLastAndBest(out, monitor),
+                *(callbacks or []),
+            ],
+            verbose=verbose,
+        )
+    except tf.errors.InvalidArgumentError as error:
+        fault = as_data_fault(error)
+        if fault is None:
+            raise
+        raise fault from None
     return model, history.history
 
 

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -79,3 +80,14 @@ def test_unusable_input_is_one_line(scenes, tmp_path, capsys):
         captured = capsys.readouterr()
         assert message in captured.err and captured.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_image_is_named(scenes, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(scenes, data)
+    image = next((data / "images").glob("train_*.png"))
+    image.write_bytes(image.read_bytes()[:300])
+    words = ["train", str(data), "--train", "train", "--out", str(tmp_path / "out")]
+    assert main([*words, *SETTINGS, "steps=2", "batch_size=4"]) == 2
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert image.name in line and "Replace the file" in line and "Traceback" not in line
