@@ -53,8 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from mrcnn_tf.cli.write_json import write_json
     from mrcnn_tf.data import find_split
+    from mrcnn_tf.data.write_json import write_json
 
     # A mistyped folder is reported before the seconds that TensorFlow takes to start.
     images, annotations = find_split(args.data, args.split)

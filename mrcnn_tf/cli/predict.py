@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import track
 
     from mrcnn_tf.cli.main import print_error
-    from mrcnn_tf.cli.write_json import write_json
+    from mrcnn_tf.data.write_json import write_json
     from mrcnn_tf.models import Predictor, load
 
     predictor = Predictor(load(args.model, compile=False), args.score_threshold)

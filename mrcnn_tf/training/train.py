@@ -1,7 +1,6 @@
 """The run behind `mrcnn-tf train`: a COCO folder in, a trained model out."""
 
 import dataclasses
-import json
 import os
 import typing
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from mrcnn_tf.data import CocoDataset, coco, find_split
 from mrcnn_tf.data.faults import as_data_fault
+from mrcnn_tf.data.write_json import write_json
 from mrcnn_tf.evaluation import CocoEvaluation
 from mrcnn_tf.models import MaskRCNN
 from mrcnn_tf.training.callbacks import LogEpochs, SaveLastAndBest, StopOnNonFiniteLoss
@@ -98,7 +98,7 @@ def train(
     model.compile(optimizer=make_optimizer(recipe, epochs * steps_per_epoch))
 
     os.makedirs(out, exist_ok=True)
-    _write_json(
+    write_json(
         os.path.join(out, "settings.json"),
         {
             "data": os.path.abspath(data),
@@ -141,9 +141,3 @@ def train(
             raise
         raise fault from None
     return model, history.history
-
-
-def _write_json(path: str, content: dict) -> None:
-    with open(f"{path}.saving", "w") as file:
-        json.dump(content, file, indent=2)
-    os.replace(f"{path}.saving", path)
