@@ -2,8 +2,10 @@
 #ifndef MRCNN_KERNELS_MATCH_BOXES_H_
 #define MRCNN_KERNELS_MATCH_BOXES_H_
 
+#include <cstddef>
 #include <cstdint>
 
+#include "gpu.h"
 #include "parallel_for.h"
 
 namespace mrcnn {
@@ -22,6 +24,11 @@ struct MatchBoxesOptions {
 // best IoU lies between the thresholds. boxes is [batch, num_boxes, 4], valid [batch, num_boxes].
 void MatchBoxesCpu(const MatchBoxesOptions& options, const float* anchors, const float* boxes,
                    const bool* valid, int32_t* matches, const ParallelFor& parallel_for);
+
+// The same on the GPU. `workspace` is MatchBoxesGpuWorkspace(options) bytes of device memory.
+size_t MatchBoxesGpuWorkspace(const MatchBoxesOptions& options);
+GpuStatus MatchBoxesGpu(const MatchBoxesOptions& options, const float* anchors, const float* boxes,
+                        const bool* valid, int32_t* matches, void* workspace, GpuStream stream);
 
 }  // namespace mrcnn
 

@@ -113,10 +113,9 @@ uint64_t SortKey(float score, uint32_t index) {
   return static_cast<uint64_t>(~ascending) << 32 | index;
 }
 
-}  // namespace
-
-int NmsCpu(const float* boxes, const float* scores, const int32_t* classes, int64_t num_boxes,
-           float iou_threshold, float score_threshold, int max_output, int32_t* indices) {
+int NmsImage(const float* boxes, const float* scores, const int32_t* classes, int64_t num_boxes,
+             float iou_threshold, float score_threshold, int64_t max_output, int32_t* indices,
+             float* kept_scores) {
   std::vector<uint64_t> order;
   for (int64_t i = 0; i < num_boxes; ++i) {
     if (!(scores[i] > score_threshold) || !std::isfinite(scores[i])) continue;
@@ -143,10 +142,27 @@ int NmsCpu(const float* boxes, const float* scores, const int32_t* classes, int6
     const Box box = MakeBox(boxes + 4 * static_cast<int64_t>(index), classes[index]);
     if (box.area > 0.0f && suppress(kept, box, iou_threshold)) continue;
     indices[kept.count()] = index;
+    kept_scores[kept.count()] = scores[index];
     kept.Add(box);
   }
   std::fill(indices + kept.count(), indices + max_output, 0);
+  std::fill(kept_scores + kept.count(), kept_scores + max_output, 0.0f);
   return kept.count();
+}
+
+}  // namespace
+
+void NmsCpu(const NmsOptions& options, const float* boxes, const float* scores,
+            const int32_t* classes, int32_t* indices, float* kept_scores, int32_t* counts,
+            const ParallelFor& parallel_for) {
+  const int64_t n = options.num_boxes, kept = options.max_output;
+  parallel_for.run(options.batch, 500 * n, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      counts[b] =
+          NmsImage(boxes + b * n * 4, scores + b * n, classes + b * n, n, options.iou_threshold,
+                   options.score_threshold, kept, indices + b * kept, kept_scores + b * kept);
+    }
+  });
 }
 
 }  // namespace mrcnn

@@ -2,9 +2,12 @@
 #ifndef MRCNN_KERNELS_ROI_ALIGN_H_
 #define MRCNN_KERNELS_ROI_ALIGN_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "gpu.h"
+#include "narrow_float.h"
 #include "parallel_for.h"
 
 namespace mrcnn {
@@ -28,16 +31,36 @@ struct RoiAlignOptions {
   std::vector<RoiAlignLevel> levels;
 };
 
-// features[l] is [batch, height_l, width_l, channels]; boxes [batch, num_boxes, 4] as x1, y1, x2,
-// y2 in pixels; output [batch, num_boxes, output_height, output_width, channels].
-void RoiAlignCpu(const RoiAlignOptions& options, const std::vector<const float*>& features,
-                 const float* boxes, float* output, const ParallelFor& parallel_for);
+// Element is float, Float16 or BFloat16. features[l] is [batch, height_l, width_l, channels]; boxes
+// [batch, num_boxes, 4] as x1, y1, x2, y2 in pixels; output [batch, num_boxes, output_height,
+// output_width, channels]. Sums are float32 and rounded to Element once.
+template <class Element>
+void RoiAlignCpu(const RoiAlignOptions& options, const std::vector<const Element*>& features,
+                 const float* boxes, Element* output, const ParallelFor& parallel_for);
 
 // Writes the gradient of every map, zeros included. The result does not depend on the number of
-// threads: each of them owns a block of channels and adds the boxes in order.
-void RoiAlignGradCpu(const RoiAlignOptions& options, const float* output_gradient,
-                     const float* boxes, const std::vector<float*>& feature_gradients,
+// threads.
+template <class Element>
+void RoiAlignGradCpu(const RoiAlignOptions& options, const Element* output_gradient,
+                     const float* boxes, const std::vector<Element*>& feature_gradients,
                      const ParallelFor& parallel_for);
+
+// The same on the GPU, of at most kMaxGpuLevels maps.
+constexpr int kMaxGpuLevels = 8;
+
+template <class Element>
+GpuStatus RoiAlignGpu(const RoiAlignOptions& options, const std::vector<const Element*>& features,
+                      const float* boxes, Element* output, GpuStream stream);
+
+// `workspace` is RoiAlignGradGpuWorkspace<Element>(options) bytes of device memory: the float32
+// sums of 16-bit gradients. `deterministic` adds in the order of the boxes, without atomics, and is
+// slower.
+template <class Element>
+size_t RoiAlignGradGpuWorkspace(const RoiAlignOptions& options);
+template <class Element>
+GpuStatus RoiAlignGradGpu(const RoiAlignOptions& options, const Element* output_gradient,
+                          const float* boxes, const std::vector<Element*>& feature_gradients,
+                          bool deterministic, void* workspace, GpuStream stream);
 
 }  // namespace mrcnn
 

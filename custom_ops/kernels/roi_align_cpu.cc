@@ -246,8 +246,9 @@ int64_t MapSize(const RoiAlignOptions& options, int level) {
 
 }  // namespace
 
-void RoiAlignCpu(const RoiAlignOptions& options, const std::vector<const float*>& features,
-                 const float* boxes, float* output, const ParallelFor& parallel_for) {
+template <>
+void RoiAlignCpu<float>(const RoiAlignOptions& options, const std::vector<const float*>& features,
+                        const float* boxes, float* output, const ParallelFor& parallel_for) {
   const int64_t pooled_size =
       options.channels * options.output_height * static_cast<int64_t>(options.output_width);
   const int64_t total = options.batch * options.num_boxes;
@@ -268,9 +269,10 @@ void RoiAlignCpu(const RoiAlignOptions& options, const std::vector<const float*>
   });
 }
 
-void RoiAlignGradCpu(const RoiAlignOptions& options, const float* output_gradient,
-                     const float* boxes, const std::vector<float*>& feature_gradients,
-                     const ParallelFor& parallel_for) {
+template <>
+void RoiAlignGradCpu<float>(const RoiAlignOptions& options, const float* output_gradient,
+                            const float* boxes, const std::vector<float*>& feature_gradients,
+                            const ParallelFor& parallel_for) {
   for (size_t l = 0; l < options.levels.size(); ++l) {
     const int64_t rows = options.batch * options.levels[l].height;
     const int64_t row_size = options.levels[l].width * options.channels;

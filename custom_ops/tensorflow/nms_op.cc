@@ -85,19 +85,12 @@ class NmsCpuOp : public OpKernel {
     Tensor* count = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, {batch, max_output_}, &indices));
     OP_REQUIRES_OK(context, context->allocate_output(1, {batch}, &count));
-    const float* all_boxes = boxes.flat<float>().data();
-    const float* all_scores = scores.flat<float>().data();
-    const int32_t* all_classes = classes.flat<int32_t>().data();
-    int32_t* all_indices = indices->flat<int32_t>().data();
-    int32_t* all_counts = count->flat<int32_t>().data();
-    DeviceParallelFor(context).run(batch, 500 * num_boxes, [&](int64_t begin, int64_t end) {
-      for (int64_t image = begin; image < end; ++image) {
-        all_counts[image] =
-            NmsCpu(all_boxes + image * num_boxes * 4, all_scores + image * num_boxes,
-                   all_classes + image * num_boxes, num_boxes, iou_threshold_, score_threshold_,
-                   max_output_, all_indices + image * max_output_);
-      }
-    });
+    std::vector<float> kept_scores(batch * max_output_);
+    const NmsOptions options = {batch,          num_boxes,        max_output_,    0,
+                                iou_threshold_, score_threshold_, NmsMode::kHard, 0.5f};
+    NmsCpu(options, boxes.flat<float>().data(), scores.flat<float>().data(),
+           classes.flat<int32_t>().data(), indices->flat<int32_t>().data(), kept_scores.data(),
+           count->flat<int32_t>().data(), DeviceParallelFor(context));
   }
 
  private:

@@ -176,8 +176,8 @@ class RoiAlignCpuOp : public RoiAlignBase {
                                           {options.batch, options.num_boxes, options.output_height,
                                            options.output_width, options.channels},
                                           &pooled));
-    RoiAlignCpu(options, features, boxes.flat<float>().data(), pooled->flat<float>().data(),
-                DeviceParallelFor(context));
+    RoiAlignCpu<float>(options, features, boxes.flat<float>().data(), pooled->flat<float>().data(),
+                       DeviceParallelFor(context));
   }
 };
 
@@ -215,8 +215,8 @@ class RoiAlignGradCpuOp : public RoiAlignBase {
       OP_REQUIRES_OK(context, outputs.allocate(l, maps[l], &output));
       gradients[l] = output->flat<float>().data();
     }
-    RoiAlignGradCpu(options, gradient.flat<float>().data(), boxes.flat<float>().data(), gradients,
-                    DeviceParallelFor(context));
+    RoiAlignGradCpu<float>(options, gradient.flat<float>().data(), boxes.flat<float>().data(),
+                           gradients, DeviceParallelFor(context));
   }
 };
 
