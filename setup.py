@@ -1,4 +1,4 @@
-"""Builds the compiled ops with CMake; everything else stands in pyproject.toml."""
+"""Builds the compiled ops and kernels with CMake; everything else stands in pyproject.toml."""
 
 import contextlib
 import os
@@ -17,7 +17,8 @@ sys.path.insert(0, str(ROOT / "custom_ops" / "build_backend"))
 
 from mrcnn_tf_build import find_tensorflow, skips_ops  # noqa: E402  the path is set above
 
-LIBRARY = "mrcnn_tf/ops/libmrcnn_ops.so"
+LIBRARY = "mrcnn_tf/ops/libmrcnn_ops.so"  # for TensorFlow
+MODULE = "mrcnn_tf.kernels"  # for NumPy
 NOTICE = """
 {line}
 mrcnn-tf: the compiled ops were NOT built: {reason}.
@@ -30,21 +31,25 @@ error."""
 
 
 class BuildOps(build_ext):
-    """Compiles the op library, or tells why it could not and goes on."""
+    """Compiles the op library and the module, or tells why it could not and goes on."""
 
     def get_ext_filename(self, fullname):
-        """A library that TensorFlow opens, not a Python module: no interpreter in its name."""
+        """Of the library without the interpreter's name: TensorFlow opens it, not Python."""
+        if fullname.endswith(MODULE.rpartition(".")[2]):
+            return super().get_ext_filename(fullname)
         return os.path.join(*fullname.split(".")) + ".so"
 
-    def build_extension(self, ext):
-        library = Path(self.get_ext_fullpath(ext.name)).resolve()
-        # A library of an earlier build must not pass for the result of this one.
-        library.unlink(missing_ok=True)
+    def build_extensions(self):
+        """One run of CMake makes both."""
+        built = [Path(self.get_ext_fullpath(ext.name)).resolve() for ext in self.extensions]
+        for path in built:
+            # What an earlier build left must not pass for the result of this one.
+            path.unlink(missing_ok=True)
         if skips_ops():
             _tell("MRCNN_TF_SKIP_OPS=1 is set", "Unset it and install again to build them.")
             return
         try:
-            _compile(library)
+            _compile(next(path.parent for path in built if path.stem.startswith("kernels")))
         except (OSError, LookupError, subprocess.CalledProcessError) as error:
             if os.environ.get("MRCNN_TF_REQUIRE_OPS") == "1":
                 raise
@@ -52,15 +57,17 @@ class BuildOps(build_ext):
             _tell("compiling failed, see the log (pip install -v)" if failed else error, REMEDY)
 
     def copy_extensions_to_source(self):
-        """Puts the library into the checkout, for an editable installation."""
-        built, target = Path(self.build_lib) / LIBRARY, ROOT / LIBRARY
-        if not built.exists():
-            target.unlink(missing_ok=True)
-            return
-        # By renaming: a process that has the old library open keeps it intact.
-        temporary = target.with_name(f"{os.getpid()}.{target.name}")
-        shutil.copy(built, temporary)
-        os.replace(temporary, target)
+        """Puts what was built into the checkout, for an editable installation."""
+        for ext in self.extensions:
+            path = self.get_ext_filename(ext.name)
+            built, target = Path(self.build_lib) / path, ROOT / path
+            if not built.exists():
+                target.unlink(missing_ok=True)
+                continue
+            # By renaming: a process that has the old library open keeps it intact.
+            temporary = target.with_name(f"{os.getpid()}.{target.name}")
+            shutil.copy(built, temporary)
+            os.replace(temporary, target)
 
     def get_outputs(self):
         return [path for path in super().get_outputs() if Path(path).exists()]
@@ -71,28 +78,29 @@ class BuildOps(build_ext):
 
 
 class PlatformWheel(bdist_wheel):
-    """The library needs a platform and a TensorFlow, but no particular Python."""
+    """A wheel for one Python and platform, or for all if nothing was compiled."""
 
     def get_tag(self):
-        _, _, platform = super().get_tag()
-        # Asked once everything is laid out: without the library it is a wheel for any platform.
+        # Asked once everything is laid out.
         self.root_is_pure = not (Path(self.bdist_dir) / LIBRARY).exists()
-        return "py3", "none", "any" if self.root_is_pure else platform
+        return ("py3", "none", "any") if self.root_is_pure else super().get_tag()
 
 
-def _compile(library: Path) -> None:
+def _compile(package: Path) -> None:
     tensorflow = find_tensorflow()
     if tensorflow is None:
         raise LookupError("there is no TensorFlow to build them for")
     if shutil.which("cmake") is None:
         raise LookupError("there is no cmake")
-    library.parent.mkdir(parents=True, exist_ok=True)
+    package.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mrcnn-tf-") as work:
         configure = [
             *("cmake", "-S", ROOT, "-B", work, "-DCMAKE_BUILD_TYPE=Release"),
             f"-DMRCNN_TENSORFLOW_DIR={tensorflow.locate_file('tensorflow')}",
             f"-DMRCNN_TENSORFLOW_VERSION={tensorflow.version}",
-            f"-DMRCNN_OUTPUT_DIR={library.parent}",
+            f"-DMRCNN_PYTHON={sys.executable}",
+            f"-DMRCNN_OUTPUT_DIR={package}",
+            f"-DMRCNN_CUDA={os.environ.get('MRCNN_TF_CUDA', 'AUTO')}",
         ]
         if shutil.which("ninja"):
             configure += ["-G", "Ninja"]
@@ -111,6 +119,9 @@ def _tell(reason: str | Exception, remedy: str) -> None:
 
 
 setup(
-    ext_modules=[Extension("mrcnn_tf.ops.libmrcnn_ops", sources=[])],
+    ext_modules=[
+        Extension("mrcnn_tf.ops.libmrcnn_ops", sources=[]),
+        Extension(MODULE, sources=[]),
+    ],
     cmdclass={"build_ext": BuildOps, "bdist_wheel": PlatformWheel},
 )
