@@ -1,32 +1,21 @@
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
 
 #include "match_boxes.h"
+#include "match_boxes_math.h"
 #include "simd.h"
 
 namespace mrcnn {
 namespace {
 
-constexpr int32_t kBackground = -1;
-constexpr int32_t kIgnore = -2;
 constexpr int kBlock = 256;  // anchors that are matched together; 5 KiB
 
 struct Truth {
   float x1, y1, x2, y2, area;
   int32_t index;
 };
-
-bool IsFinite(const float* box) {
-  return std::isfinite(box[0]) && std::isfinite(box[1]) && std::isfinite(box[2]) &&
-         std::isfinite(box[3]);
-}
-
-float Area(const float* box) {
-  return std::max(box[2] - box[0], 0.0f) * std::max(box[3] - box[1], 0.0f);
-}
 
 // A block of anchors, one array for each coordinate, with the region that they cover.
 struct AnchorBlock {
@@ -38,12 +27,12 @@ struct AnchorBlock {
     left = top = std::numeric_limits<float>::max();
     right = bottom = std::numeric_limits<float>::lowest();
     for (int i = 0; i < kBlock; ++i) {
-      const float* anchor = i < count && IsFinite(anchors + 4 * i) ? anchors + 4 * i : nothing;
+      const float* anchor = i < count && IsMatchable(anchors + 4 * i) ? anchors + 4 * i : nothing;
       x1[i] = anchor[0];
       y1[i] = anchor[1];
       x2[i] = anchor[2];
       y2[i] = anchor[3];
-      area[i] = Area(anchor);
+      area[i] = MatchArea(anchor);
       left = std::min(left, x1[i]);
       top = std::min(top, y1[i]);
       right = std::max(right, x2[i]);
@@ -57,8 +46,7 @@ struct AnchorBlock {
   }
 };
 
-// IoU of the anchors i, i + 1, ... of a block with one box. The order of operations is that of the
-// plain version: ties between anchors are told by exact equality.
+// IoU of the anchors i, i + 1, ... of a block with one box. The same operations as MatchIou's.
 template <class S>
 MRCNN_INLINE void Iou(const AnchorBlock& block, int i, const Truth& truth, typename S::Float& iou) {
   using Float = typename S::Float;
@@ -150,8 +138,8 @@ std::vector<Truth> UsableTruths(const float* boxes, const bool* valid, int64_t n
   std::vector<Truth> truths;
   for (int64_t m = 0; m < num_boxes; ++m) {
     const float* box = boxes + 4 * m;
-    if (!valid[m] || !IsFinite(box)) continue;
-    truths.push_back({box[0], box[1], box[2], box[3], Area(box), static_cast<int32_t>(m)});
+    if (!valid[m] || !IsMatchable(box)) continue;
+    truths.push_back({box[0], box[1], box[2], box[3], MatchArea(box), static_cast<int32_t>(m)});
   }
   return truths;
 }

@@ -26,7 +26,7 @@ absl::Status MatchBoxesShape(InferenceContext* context) {
   return absl::OkStatus();
 }
 
-REGISTER_OP("MrcnnMatchBoxes")
+REGISTER_OP(MRCNN_OP_NAME("MrcnnMatchBoxes"))
     .Input("anchors: float")
     .Input("boxes: float")
     .Input("valid: bool")
@@ -47,9 +47,10 @@ low_threshold: IoU below which an anchor is background.
 allow_low_quality: whether a box also keeps the anchors that overlap it most.
 )doc");
 
-class MatchBoxesCpuOp : public OpKernel {
+// The attributes and checks that the CPU and the GPU share.
+class MatchBoxesBase : public OpKernel {
  public:
-  explicit MatchBoxesCpuOp(OpKernelConstruction* context) : OpKernel(context) {
+  explicit MatchBoxesBase(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("high_threshold", &high_threshold_));
     OP_REQUIRES_OK(context, context->GetAttr("low_threshold", &low_threshold_));
     OP_REQUIRES_OK(context, context->GetAttr("allow_low_quality", &allow_low_quality_));
@@ -83,12 +84,17 @@ class MatchBoxesCpuOp : public OpKernel {
     const int64_t num_anchors = anchors.dim_size(rank - 2);
     Tensor* matches = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, {batch, num_anchors}, &matches));
-    MatchBoxesCpu({batch, num_anchors, num_boxes, rank == 2, high_threshold_, low_threshold_,
-                   allow_low_quality_},
-                  anchors.flat<float>().data(), boxes.flat<float>().data(),
-                  valid.flat<bool>().data(), matches->flat<int32_t>().data(),
-                  DeviceParallelFor(context));
+    Match(context,
+          {batch, num_anchors, num_boxes, rank == 2, high_threshold_, low_threshold_,
+           allow_low_quality_},
+          anchors.flat<float>().data(), boxes.flat<float>().data(), valid.flat<bool>().data(),
+          matches->flat<int32_t>().data());
   }
+
+ protected:
+  virtual void Match(OpKernelContext* context, const MatchBoxesOptions& options,
+                     const float* anchors, const float* boxes, const bool* valid,
+                     int32_t* matches) = 0;
 
  private:
   float high_threshold_;
@@ -96,7 +102,40 @@ class MatchBoxesCpuOp : public OpKernel {
   bool allow_low_quality_;
 };
 
-REGISTER_KERNEL_BUILDER(Name("MrcnnMatchBoxes").Device(tensorflow::DEVICE_CPU), MatchBoxesCpuOp);
+#if !defined(MRCNN_EMULATED)
+class MatchBoxesCpuOp : public MatchBoxesBase {
+ public:
+  using MatchBoxesBase::MatchBoxesBase;
+
+ protected:
+  void Match(OpKernelContext* context, const MatchBoxesOptions& options, const float* anchors,
+             const float* boxes, const bool* valid, int32_t* matches) override {
+    MatchBoxesCpu(options, anchors, boxes, valid, matches, DeviceParallelFor(context));
+  }
+};
+
+MRCNN_REGISTER_CPU(Name(MRCNN_OP_NAME("MrcnnMatchBoxes")), MatchBoxesCpuOp);
+#endif
+
+#if MRCNN_HAS_GPU
+class MatchBoxesGpuOp : public MatchBoxesBase {
+ public:
+  using MatchBoxesBase::MatchBoxesBase;
+
+ protected:
+  void Match(OpKernelContext* context, const MatchBoxesOptions& options, const float* anchors,
+             const float* boxes, const bool* valid, int32_t* matches) override {
+    Tensor memory;
+    void* workspace = nullptr;
+    OP_REQUIRES_OK(
+        context, AllocateWorkspace(context, MatchBoxesGpuWorkspace(options), &memory, &workspace));
+    OP_REQUIRES_OK(context, ToStatus(MatchBoxesGpu(options, anchors, boxes, valid, matches,
+                                                   workspace, DeviceStream(context))));
+  }
+};
+
+MRCNN_REGISTER_GPU(Name(MRCNN_OP_NAME("MrcnnMatchBoxes")), MatchBoxesGpuOp);
+#endif
 
 }  // namespace
 }  // namespace mrcnn
