@@ -1,7 +1,9 @@
 // mrcnn_tf.kernels: the CPU kernels on NumPy arrays, without TensorFlow.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
+#include "module.h"
 
-namespace py = pybind11;
-
-PYBIND11_MODULE(kernels, module) { module.doc() = "The compiled kernels on NumPy arrays."; }
+PYBIND11_MODULE(kernels, module) {
+  module.doc() =
+      "The compiled kernels on NumPy arrays, without TensorFlow. Arrays are read in place, so they "
+      "must be contiguous and of the dtype named. Other Python threads run meanwhile.";
+  mrcnn::RegisterDetection(module);
+}

@@ -2,7 +2,10 @@
 # same CUDA sources, in one test program and, if TensorFlow is named, in a library of emulated ops.
 
 set_source_files_properties(${gpu_kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
-add_library(mrcnn_emulated_kernels OBJECT ${gpu_kernels})
+# A library needs a source of its own.
+file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/no_kernels.cc" "")
+add_library(mrcnn_emulated_kernels OBJECT
+  ${gpu_kernels} "${CMAKE_CURRENT_BINARY_DIR}/no_kernels.cc")
 target_compile_definitions(mrcnn_emulated_kernels PRIVATE MRCNN_EMULATED)
 target_compile_options(mrcnn_emulated_kernels PRIVATE -Wall -Wextra -ffp-contract=off)
 

@@ -1,0 +1,103 @@
+// What the parts of the Python module `kernels` share: checked arrays and threads.
+#ifndef MRCNN_PYTHON_MODULE_H_
+#define MRCNN_PYTHON_MODULE_H_
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <initializer_list>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "../kernels/parallel_for.h"
+
+namespace mrcnn {
+
+void RegisterDetection(pybind11::module_& module);
+
+constexpr int64_t kAny = -1;
+
+// The array behind an argument, as it lies in memory. An array that would have to be copied or
+// converted is refused: a silent copy of a feature map costs more than pooling from it.
+template <class T>
+pybind11::array_t<T> CheckedArray(const std::string& name, const pybind11::object& argument,
+                                  std::initializer_list<int64_t> shape) {
+  namespace py = pybind11;
+  const std::string wanted = py::str(py::dtype::of<T>());
+  if (!py::isinstance<py::array>(argument)) {
+    throw py::type_error(name + " must be a NumPy array of " + wanted);
+  }
+  const auto array = py::reinterpret_borrow<py::array>(argument);
+  if (!py::isinstance<py::array_t<T>>(argument)) {
+    throw py::type_error(name + " must be of dtype " + wanted + ", got " +
+                         std::string(py::str(array.dtype())));
+  }
+  bool fits = array.ndim() == static_cast<py::ssize_t>(shape.size());
+  std::string text;
+  int axis = 0;
+  for (int64_t size : shape) {
+    fits = fits && (size == kAny || array.shape(axis) == size);
+    text += (axis++ > 0 ? ", " : "") + (size == kAny ? "?" : std::to_string(size));
+  }
+  if (!fits) {
+    throw py::value_error(name + " must have the shape [" + text + "], got " +
+                          std::string(py::str(py::tuple(argument.attr("shape")))));
+  }
+  const int needed = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  if ((array.flags() & needed) != needed) {
+    throw py::value_error(name + " must be contiguous: see numpy.ascontiguousarray");
+  }
+  return py::reinterpret_borrow<py::array_t<T>>(argument);
+}
+
+// One thread for each core at most, and none for work that is done sooner than a thread starts.
+inline ParallelFor Threads() {
+  constexpr int64_t kCyclesOfAThread = 200000;
+  ParallelFor parallel_for;
+  parallel_for.num_threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int64_t most = parallel_for.num_threads;
+  parallel_for.run = [most](int64_t total, int64_t cycles_per_unit,
+                            const std::function<void(int64_t, int64_t)>& work) {
+    if (total <= 0) return;
+    const int64_t per_thread = kCyclesOfAThread / std::max<int64_t>(cycles_per_unit, 1) + 1;
+    const int64_t threads = std::min(most, (total + per_thread - 1) / per_thread);
+    // More pieces than threads: boxes and rows differ in cost.
+    const int64_t pieces = threads == 1 ? 1 : std::min(total, 4 * threads);
+    std::atomic<int64_t> next{0};
+    std::vector<std::exception_ptr> failures(threads);
+    const auto take_pieces = [&](int64_t thread) {
+      try {
+        for (int64_t i = next++; i < pieces; i = next++) {
+          // Not total * i / pieces, which may overflow.
+          const int64_t size = total / pieces, longer = total % pieces;
+          const int64_t begin = i * size + std::min(i, longer);
+          work(begin, begin + size + (i < longer ? 1 : 0));
+        }
+      } catch (...) {
+        failures[thread] = std::current_exception();
+      }
+    };
+    std::vector<std::thread> pool;
+    try {
+      for (int64_t i = 1; i < threads; ++i) pool.emplace_back(take_pieces, i);
+    } catch (const std::system_error&) {
+      // Out of threads: those there are take all pieces.
+    }
+    take_pieces(0);
+    for (std::thread& thread : pool) thread.join();
+    for (const std::exception_ptr& failure : failures) {
+      if (failure) std::rethrow_exception(failure);
+    }
+  };
+  return parallel_for;
+}
+
+}  // namespace mrcnn
+
+#endif  // MRCNN_PYTHON_MODULE_H_
