@@ -1,3 +1,5 @@
+#include <memory>
+
 #include "check.h"
 #include "random_cases.h"
 #include "roi_align.h"
@@ -17,8 +19,8 @@ void CompareWithCpu(Random& random, float precision) {
   options.output_width = random.Integer(1, 4);
   options.sampling_ratio = random.Integer(0, 3);
   options.aligned = random.OneIn(2);
-  std::vector<Array<Element>*> maps, gradients;
-  std::vector<Array<float>*> wide_maps, wide_gradients;
+  std::vector<std::unique_ptr<Array<Element>>> maps, gradients;
+  std::vector<std::unique_ptr<Array<float>>> wide_maps, wide_gradients;
   std::vector<const Element*> features;
   std::vector<Element*> feature_gradients;
   std::vector<const float*> wide_features;
@@ -29,10 +31,10 @@ void CompareWithCpu(Random& random, float precision) {
                               l == 0 ? 0.0f : 100.0f * (1 << 2 * l)});
     const int64_t size =
         options.batch * options.levels[l].height * options.levels[l].width * options.channels;
-    maps.push_back(new Array<Element>(size));
-    gradients.push_back(new Array<Element>(size));
-    wide_maps.push_back(new Array<float>(size));
-    wide_gradients.push_back(new Array<float>(size));
+    maps.emplace_back(new Array<Element>(size));
+    gradients.emplace_back(new Array<Element>(size));
+    wide_maps.emplace_back(new Array<float>(size));
+    wide_gradients.emplace_back(new Array<float>(size));
     for (int64_t i = 0; i < size; ++i) {
       (*maps[l])[i] = RoundTo<Element>(random.Uniform(-1.0f, 1.0f));
       (*wide_maps[l])[i] = Widen((*maps[l])[i]);
@@ -72,12 +74,6 @@ void CompareWithCpu(Random& random, float precision) {
         CHECK_NEAR(Widen((*gradients[l])[i]), sum, 1e-4 + precision * std::fabs(sum));
       }
     }
-  }
-  for (int64_t l = 0; l < num_levels; ++l) {
-    delete maps[l];
-    delete gradients[l];
-    delete wide_maps[l];
-    delete wide_gradients[l];
   }
 }
 
