@@ -1,12 +1,8 @@
 """From RPN outputs to proposals."""
 
 import keras
-import tensorflow as tf
 
-from mrcnn_tf.boxes import clip_boxes, decode_boxes
-from mrcnn_tf.ops import nms
-
-MIN_SIZE = 1e-3  # pixels; torchvision's smallest side of a proposal
+from mrcnn_tf.ops import proposals
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
@@ -47,35 +43,15 @@ class Proposals(keras.layers.Layer):
         self.built = True
 
     def call(self, logits, deltas, anchors, image_sizes):
-        boxes, scores, levels = [], [], []
-        for level, (level_logits, level_deltas, level_anchors) in enumerate(
-            zip(logits, deltas, anchors, strict=True)
-        ):
-            count = tf.shape(level_logits)[1]
-            level_scores, indices = tf.math.top_k(
-                tf.stop_gradient(level_logits), k=tf.minimum(self.pre_nms_top_n, count)
-            )
-            chosen = tf.gather(tf.stop_gradient(level_deltas), indices, batch_dims=1)
-            boxes.append(decode_boxes(chosen, tf.gather(level_anchors, indices)))
-            scores.append(level_scores)
-            levels.append(tf.zeros_like(indices) + level)
-        boxes = clip_boxes(tf.concat(boxes, axis=1), image_sizes)
-        scores = tf.concat(scores, axis=1)
-        sides = boxes[..., 2:] - boxes[..., :2]
-        is_box = tf.reduce_all(sides >= MIN_SIZE, axis=-1)
-        scores = tf.where(is_box, scores, scores.dtype.min)
-        indices, count = nms(
-            boxes,
-            scores,
-            tf.concat(levels, axis=1),
-            iou_threshold=self.nms_threshold,
-            score_threshold=scores.dtype.min,
-            max_output=self.post_nms_top_n,
+        return proposals(
+            logits,
+            deltas,
+            anchors,
+            image_sizes,
+            pre_nms_top_n=self.pre_nms_top_n,
+            post_nms_top_n=self.post_nms_top_n,
+            nms_threshold=self.nms_threshold,
         )
-        is_kept = tf.range(self.post_nms_top_n)[None] < count[:, None]
-        boxes = tf.where(is_kept[..., None], tf.gather(boxes, indices, batch_dims=1), 0.0)
-        scores = tf.where(is_kept, tf.gather(scores, indices, batch_dims=1), -float("inf"))
-        return boxes, scores, count
 
     def get_config(self):
         config = super().get_config()

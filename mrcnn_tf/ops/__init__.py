@@ -5,6 +5,7 @@ from mrcnn_tf.ops.loader import OpsUnavailableError, load, status
 from mrcnn_tf.ops.match_boxes import BACKGROUND, IGNORE, match_boxes
 from mrcnn_tf.ops.nms import nms
 from mrcnn_tf.ops.paste_masks import paste_masks
+from mrcnn_tf.ops.proposals import proposals
 from mrcnn_tf.ops.resize_image import resize_image, resized_shape
 from mrcnn_tf.ops.roi_align import roi_align
 
@@ -17,6 +18,7 @@ __all__ = [
     "match_boxes",
     "nms",
     "paste_masks",
+    "proposals",
     "resize_image",
     "resized_shape",
     "roi_align",

@@ -142,6 +142,12 @@ inline std::vector<int32_t> ReferenceHardNms(const NmsOptions& options, const fl
   return kept;
 }
 
+// The factor by which a kept box decays the score of another of its class.
+inline double SoftNmsDecay(const NmsOptions& options, double iou) {
+  if (options.mode == NmsMode::kGaussian) return std::exp(-iou * iou / options.sigma);
+  return iou > options.iou_threshold ? 1.0 - iou : 1.0;
+}
+
 inline std::vector<int32_t> ReferenceMatches(const MatchBoxesOptions& options, const float* anchors,
                                              const float* boxes, const bool* valid) {
   const int64_t num_anchors = options.num_anchors, num_boxes = options.num_boxes;

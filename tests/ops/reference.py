@@ -107,3 +107,29 @@ def match_boxes(anchors, boxes, valid, high, low, allow_low_quality) -> list[int
             match = nearest
         matches.append(match)
     return matches
+
+
+def proposals(logits, deltas, anchors, image_size, pre_nms_top_n, post_nms_top_n, threshold, size):
+    """The proposals of one image, best first: a list of (logit, level, anchor, box)."""
+    kept = []
+    for level, (scores, moves, priors) in enumerate(zip(logits, deltas, anchors, strict=True)):
+        usable = [i for i in range(len(scores)) if np.isfinite(scores[i])]
+        order = sorted(usable, key=lambda i: (-scores[i], i))[:pre_nms_top_n]
+        boxes = []
+        for i in order:
+            with np.errstate(all="ignore"):
+                sides = priors[i, 2:] - priors[i, :2]
+                centre = moves[i, :2] * sides + (priors[i, :2] + np.float32(0.5) * sides)
+                limit = np.float32(math.log(1000 / 16))
+                half = np.float32(0.5) * np.exp(np.minimum(moves[i, 2:], limit)) * sides
+                box = np.concatenate([centre - half, centre + half])
+            if not np.isfinite(box).all():
+                continue
+            height, width = image_size
+            box = np.clip(box, 0, np.array([width, height, width, height], np.float32))
+            if (box[2:] - box[:2] < size).any():
+                continue
+            if all(iou(box, other) <= np.float32(threshold) for _, other in boxes):
+                boxes.append((i, box))
+        kept += [(scores[i], level, i, box) for i, box in boxes]
+    return sorted(kept, key=lambda row: (-row[0], row[1], row[2]))[:post_nms_top_n]
