@@ -6,4 +6,5 @@ PYBIND11_MODULE(kernels, module) {
       "The compiled kernels on NumPy arrays, without TensorFlow. Arrays are read in place, so they "
       "must be contiguous and of the dtype named. Other Python threads run meanwhile.";
   mrcnn::RegisterDetection(module);
+  mrcnn::RegisterMasks(module);
 }

@@ -20,6 +20,7 @@
 namespace mrcnn {
 
 void RegisterDetection(pybind11::module_& module);
+void RegisterMasks(pybind11::module_& module);
 
 constexpr int64_t kAny = -1;
 

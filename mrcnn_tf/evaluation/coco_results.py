@@ -1,9 +1,8 @@
 """Predictions in COCO's result format."""
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
-from mrcnn_tf.models.predictor import mask_regions
+from mrcnn_tf.ops import masks_to_rle
 
 
 def coco_results(
@@ -15,7 +14,7 @@ def coco_results(
 ) -> list[dict]:
     """One image's detections as COCO results, which `coco_metrics` and pycocotools read.
 
-    Masks are pasted and run-length encoded one at a time, so that 100 masks of a large photo take
+    Masks become run lengths without an image in between, so that 100 masks of a large photo take
     no more memory than one.
 
     Args:
@@ -43,36 +42,7 @@ def coco_results(
         )
     ]
     if "masks" in prediction:
-        regions = mask_regions(prediction["masks"], boxes, height, width)
-        for result, (x, y, region) in zip(results, regions, strict=True):
-            result["segmentation"] = encode_region(x, y, region, height, width)
+        encoded = masks_to_rle(prediction["masks"], boxes, height, width)
+        for result, segmentation in zip(results, encoded, strict=True):
+            result["segmentation"] = segmentation
     return results
-
-
-def encode_region(x: int, y: int, region: np.ndarray, height: int, width: int) -> dict:
-    """COCO's compressed run-length encoding of a mask that is empty outside a region.
-
-    Equal to `pycocotools.mask.encode` of the whole mask, but the cost is that of the columns the
-    region covers.
-
-    Args:
-        x: column of the region's left edge in the image.
-        y: row of its upper edge.
-        region: `[h, w]` of 0 and 1.
-        height: height of the image in pixels.
-        width: width of the image in pixels.
-
-    Returns:
-        `{"size": [height, width], "counts": str}`.
-    """
-    columns = np.zeros((region.shape[1], height), np.uint8)
-    columns[:, y : y + region.shape[0]] = region.T
-    # Runs go down the columns, and every second one, starting with the first, is background.
-    ends = np.flatnonzero(np.diff(columns.ravel(), prepend=0, append=0)) + x * height
-    counts = np.diff(ends, prepend=0, append=height * width)
-    if len(counts) > 1 and counts[-1] == 0:
-        counts = counts[:-1]
-    encoded = mask_utils.frPyObjects(
-        {"size": [height, width], "counts": counts.tolist()}, height, width
-    )
-    return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}

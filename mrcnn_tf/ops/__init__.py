@@ -2,6 +2,7 @@
 
 from mrcnn_tf.ops.implementation import implementation
 from mrcnn_tf.ops.loader import OpsUnavailableError, load, status
+from mrcnn_tf.ops.masks_to_rle import masks_to_rle
 from mrcnn_tf.ops.match_boxes import BACKGROUND, IGNORE, match_boxes
 from mrcnn_tf.ops.nms import nms
 from mrcnn_tf.ops.paste_masks import paste_masks
@@ -15,6 +16,7 @@ __all__ = [
     "OpsUnavailableError",
     "implementation",
     "load",
+    "masks_to_rle",
     "match_boxes",
     "nms",
     "paste_masks",

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from mrcnn_tf.ops.implementation import compiled_ops
 from mrcnn_tf.ops.shapes import check_rank, dimensions, finite
 
 # Probabilities held at a time outside a graph, 4 bytes each: 100 detections on a photo of 12
@@ -55,6 +56,15 @@ def paste_masks(
     check_rank("boxes", boxes, 2, last=4)
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be above 0 and at most 1, got {threshold}")
+    ops = compiled_ops()
+    if ops is not None:
+        return ops.mrcnn_paste_masks(
+            masks=masks,
+            boxes=boxes,
+            height=tf.cast(height, tf.int32),
+            width=tf.cast(width, tf.int32),
+            threshold=threshold,
+        )
     if not tf.executing_eagerly():
         return _paste(masks, boxes, height, width, threshold)
     step = max(1, _CHUNK_PIXELS // max(1, int(height) * int(width)))

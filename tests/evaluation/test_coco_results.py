@@ -1,24 +1,9 @@
 import json
 
 import numpy as np
-import pytest
 from pycocotools import mask as mask_utils
 
-from mrcnn_tf.evaluation.coco_results import coco_results, encode_region
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "width", "height"),
-    [(3, 2, 4, 5), (0, 0, 9, 7), (8, 6, 1, 1), (4, 0, 5, 7), (2, 3, 0, 0)],
-)
-def test_encode_region_equals_encoding_the_whole_mask(x, y, width, height):
-    for fill in (0.0, 0.5, 1.0):
-        region = (np.random.default_rng(0).random((height, width)) < fill).astype(np.uint8)
-        whole = np.zeros((7, 9), np.uint8, order="F")
-        whole[y : y + height, x : x + width] = region
-        encoded = encode_region(x, y, region, 7, 9)
-        assert encoded["counts"].encode() == mask_utils.encode(whole)["counts"]
-        np.testing.assert_array_equal(mask_utils.decode(encoded), whole)
+from mrcnn_tf.evaluation.coco_results import coco_results
 
 
 def test_results_have_the_datasets_ids_and_pasted_masks():

@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn_tf.ops import paste_masks
+from mrcnn_tf.ops import implementation, load, paste_masks
 from tests.ops.reference import GOLDEN as GOLDEN_NAME
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / GOLDEN_NAME)
 
 
-def test_a_full_mask_fills_its_box():
+def some_masks(rng, count):
+    masks = rng.random([count, 14, 14]).astype(np.float32)
+    corners = rng.uniform(-10, 40, [count, 2])
+    boxes = np.concatenate([corners, corners + rng.uniform(1, 40, [count, 2])], -1)
+    return masks, boxes.astype(np.float32)
+
+
+def test_a_full_mask_fills_its_box(each_implementation):
     boxes = tf.constant([[10.0, 20.0, 30.0, 26.0], [-5.0, -5.0, 5.0, 5.0]])
     pasted = paste_masks(tf.ones([2, 28, 28]), boxes, 40, 60)
     assert pasted.shape == [2, 40, 60] and pasted.dtype == tf.uint8
@@ -23,14 +30,14 @@ def test_a_full_mask_fills_its_box():
     np.testing.assert_array_equal(pasted, expected)
 
 
-def test_half_a_mask_ends_in_the_middle():
+def test_half_a_mask_ends_in_the_middle(each_implementation):
     # Columns 0..1 of 4 are set; the box is 8 px wide, so the edge lies 4 px into it.
     mask = tf.constant([[[1.0, 1.0, 0.0, 0.0]] * 4])
     pasted = paste_masks(mask, tf.constant([[2.0, 0.0, 10.0, 8.0]]), 8, 12).numpy()[0]
     np.testing.assert_array_equal(np.flatnonzero(pasted[4]), [2, 3, 4, 5])
 
 
-def test_equals_detectron2():
+def test_equals_detectron2(each_implementation):
     probabilities, boxes = GOLDEN["paste.probs"], GOLDEN["paste.boxes"]
     expected = np.unpackbits(GOLDEN["paste.bits_packed"], axis=1).reshape(-1, 60, 80)
     pasted = paste_masks(probabilities, boxes, 60, 80).numpy()
@@ -41,7 +48,7 @@ def test_equals_detectron2():
     assert (pasted != expected).sum() <= 3
 
 
-def test_boxes_that_are_no_boxes_give_empty_masks():
+def test_boxes_that_are_no_boxes_give_empty_masks(each_implementation):
     boxes = np.array(
         [
             [np.nan, 0, 10, 10],
@@ -57,10 +64,8 @@ def test_boxes_that_are_no_boxes_give_empty_masks():
     assert paste_masks(tf.ones([0, 28, 28]), tf.zeros([0, 4]), 20, 30).shape == [0, 20, 30]
 
 
-def test_graph_with_unknown_shapes_equals_eager_chunks(rng, monkeypatch):
-    masks = rng.random([7, 14, 14]).astype(np.float32)
-    corners = rng.uniform(0, 40, [7, 2])
-    boxes = np.concatenate([corners, corners + rng.uniform(5, 40, [7, 2])], -1).astype(np.float32)
+def test_graph_with_unknown_shapes_equals_eager_chunks(each_implementation, rng, monkeypatch):
+    masks, boxes = some_masks(rng, 7)
 
     @tf.function(
         input_signature=[
@@ -80,8 +85,21 @@ def test_graph_with_unknown_shapes_equals_eager_chunks(rng, monkeypatch):
     np.testing.assert_array_equal(paste_masks(masks, boxes, 50, 64), expected)
 
 
-def test_wrong_arguments_are_named():
+def test_compiled_equals_plain(compiled_ops, rng):
+    masks, boxes = some_masks(rng, 200)
+    results = []
+    for name in ("plain", "compiled"):
+        with implementation(name):
+            results.append(paste_masks(masks, boxes, 70, 64).numpy())
+    # Sums are taken in another order: a probability that rounds to the threshold may go either way.
+    assert results[0].any() and (results[0] != results[1]).mean() < 1e-5
+
+
+def test_wrong_arguments_are_named(compiled_ops):
     with pytest.raises(ValueError, match="threshold must be above 0"):
         paste_masks(tf.ones([1, 28, 28]), tf.zeros([1, 4]), 10, 10, threshold=0.0)
     with pytest.raises(ValueError, match="masks must have 3 dimensions"):
         paste_masks(tf.ones([1, 28, 28, 1]), tf.zeros([1, 4]), 10, 10)
+    call = {"masks": tf.ones([2, 28, 28]), "height": 10, "width": 10, "threshold": 0.5}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"boxes must be \[2,4\]"):
+        load().mrcnn_paste_masks(boxes=tf.zeros([3, 4]), **call)
