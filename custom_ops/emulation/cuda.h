@@ -80,24 +80,37 @@ inline void __syncthreads() {
   mrcnn::emulation::block_barrier->Wait(false);
 }
 
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+
 namespace mrcnn {
 namespace emulation {
 
-// Few threads, so that each goes round its grid-stride loop more than once.
+// Few threads, so that each goes round its grid-stride loop more than once. ThreadSanitizer gets
+// the blocks at once, or it could not see that a kernel lacks an atomic.
 template <class Kernel>
 void RunElementwise(const Kernel& kernel) {
-  blockDim.x = 4;
-  gridDim.x = 3;
-  for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
-    for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x) kernel();
-  }
+  constexpr unsigned kThreads = 4, kBlocks = 3;
+  const auto run_block = [&](unsigned block) {
+    blockDim.x = kThreads;
+    gridDim.x = kBlocks;
+    blockIdx.x = block;
+    for (threadIdx.x = 0; threadIdx.x < kThreads; ++threadIdx.x) kernel();
+  };
+#ifdef MRCNN_SANITIZE_THREAD
+  std::vector<std::thread> blocks;
+  for (unsigned block = 0; block < kBlocks; ++block) blocks.emplace_back(run_block, block);
+  for (std::thread& block : blocks) block.join();
+#else
+  for (unsigned block = 0; block < kBlocks; ++block) run_block(block);
+#endif
 }
+
+// Two ops that run at once would share their __shared__ memory.
+inline std::mutex one_launch;
 
 // A thread for every thread of a block; blocks go one after the other.
 template <class Kernel>
 void RunBlocks(int num_threads, int64_t num_blocks, const Kernel& kernel) {
-  // Two ops that run at once would share their __shared__ memory.
-  static std::mutex one_launch;
   std::lock_guard<std::mutex> lock(one_launch);
   Barrier barrier(num_threads);
   std::vector<std::thread> threads;

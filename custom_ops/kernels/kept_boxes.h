@@ -2,24 +2,27 @@
 #ifndef MRCNN_KERNELS_KEPT_BOXES_H_
 #define MRCNN_KERNELS_KEPT_BOXES_H_
 
-#include <algorithm>
 #include <cfloat>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
+#include "box_grid.h"
 #include "box_math.h"
 #include "simd.h"
 
 namespace mrcnn {
 
 // Kept boxes stand in blocks, one array a coordinate, so that a candidate meets a block at a time.
-// A block is padded with empty boxes, which overlap nothing.
+// A block is padded with empty boxes, which overlap nothing. Once there are many boxes they stand
+// in a grid as well, unless one of them does not fit.
 class KeptBoxes {
  public:
   static constexpr int kBlock = 16;
+  static constexpr int64_t kMany = 256;
 
   void Add(const Box& box, float area) {
+    if (!(area > 0.0f)) return;
     const int64_t lane = count_ % kBlock;
     if (lane == 0) values_.resize(values_.size() + 5 * kBlock, 0.0f);
     float* block = values_.data() + count_ / kBlock * 5 * kBlock + lane;
@@ -29,11 +32,22 @@ class KeptBoxes {
     block[3 * kBlock] = box.y2;
     block[4 * kBlock] = area;
     ++count_;
+    all_fit_ = all_fit_ && BoxGrid::Fits(box);
+    if (count_ < kMany || !all_fit_) return;
+    if (count_ == kMany) {
+      for (int64_t i = 0; i < count_; ++i) AddToGrid(i);
+    } else {
+      grid_.Add(box, area);
+    }
   }
 
   // Whether a kept box overlaps `box` by an IoU above the threshold.
   bool Suppress(const Box& box, float area, float iou_threshold) const {
     if (count_ == 0 || !(area > 0.0f)) return false;
+    if (count_ >= kMany && all_fit_ && iou_threshold >= BoxGrid::kLowestThreshold &&
+        BoxGrid::Fits(box)) {
+      return grid_.Suppress(box, area, iou_threshold);
+    }
 #if MRCNN_HAS_WIDE
     if (UseWide()) return SuppressWide(box, area, iou_threshold);
 #endif
@@ -41,6 +55,11 @@ class KeptBoxes {
   }
 
  private:
+  void AddToGrid(int64_t i) {
+    const float* lane = values_.data() + i / kBlock * 5 * kBlock + i % kBlock;
+    grid_.Add({lane[0], lane[kBlock], lane[2 * kBlock], lane[3 * kBlock]}, lane[4 * kBlock]);
+  }
+
 #if MRCNN_HAS_WIDE
   MRCNN_TARGET_WIDE bool SuppressWide(const Box& box, float area, float iou_threshold) const {
     return Search<Wide>(box, area, iou_threshold);
@@ -95,48 +114,10 @@ class KeptBoxes {
   }
 
   int64_t count_ = 0;
+  bool all_fit_ = true;
   std::vector<float> values_;
+  BoxGrid grid_;
 };
-
-// Sort keys of the best `wanted` of the candidates 0 .. num_candidates - 1, in no order, or of all
-// if there are fewer. `usable(i)` tells whether candidate i counts. A sample of the scores gives a
-// bound that few candidates pass, so that most of them cost a single comparison.
-template <class Usable>
-std::vector<uint64_t> BestKeys(const float* scores, int64_t num_candidates, int64_t wanted,
-                               const Usable& usable) {
-  constexpr int64_t kSample = 2048;
-  std::vector<uint64_t> keys;
-  float bound = -FLT_MAX;
-  if (num_candidates > 4 * kSample && wanted < num_candidates / 4) {
-    std::vector<float> sample;
-    // An odd step of its own: one that divides the number of classes would see a single class.
-    const int64_t step = num_candidates / kSample | 1;
-    for (int64_t i = 0; i < num_candidates; i += step) {
-      if (usable(i)) sample.push_back(scores[i]);
-    }
-    const int64_t rank = 3 * wanted * static_cast<int64_t>(kSample) / (2 * num_candidates) + 32;
-    if (rank < static_cast<int64_t>(sample.size())) {
-      std::nth_element(sample.begin(), sample.begin() + rank, sample.end(),
-                       [](float a, float b) { return a > b; });
-      bound = sample[rank];
-    }
-  }
-  for (int pass = 0; pass < 2; ++pass) {
-    for (int64_t i = 0; i < num_candidates; ++i) {
-      if (scores[i] >= bound && usable(i)) {
-        keys.push_back(SortKey(scores[i], static_cast<uint32_t>(i)));
-      }
-    }
-    if (bound == -FLT_MAX || static_cast<int64_t>(keys.size()) >= wanted) break;
-    bound = -FLT_MAX;
-    keys.clear();
-  }
-  if (static_cast<int64_t>(keys.size()) > wanted) {
-    std::nth_element(keys.begin(), keys.begin() + wanted, keys.end());
-    keys.resize(wanted);
-  }
-  return keys;
-}
 
 }  // namespace mrcnn
 

@@ -40,8 +40,10 @@ MRCNN_HOST_DEVICE inline float Widen(Float16 value) {
   const uint32_t sign = static_cast<uint32_t>(value.bits & 0x8000u) << 16;
   const uint32_t rest = value.bits & 0x7fffu;
   if (rest >= 0x7c00u) return FloatOf(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
-  // The exponent moves from a bias of 15 to one of 127; subnormals come out right as a product.
-  return FloatOf(BitsOf(FloatOf(rest << 13) * 0x1p112f) | sign);
+  // The exponent moves from a bias of 15 to one of 127. TensorFlow's threads take subnormal float32
+  // for 0, so none may come up on the way.
+  if (rest >= 0x400u) return FloatOf(((rest << 13) + 0x38000000u) | sign);
+  return FloatOf(BitsOf(FloatOf(rest << 13 | 0x38800000u) - 0x1p-14f) | sign);
 }
 
 // RoundTo<T>(value) is `value` rounded to the nearest T, of two equally near ones to the even one.

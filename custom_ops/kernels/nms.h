@@ -12,7 +12,8 @@ namespace mrcnn {
 
 // What happens to a box that overlaps a kept one of its class. kHard: it is dropped above the IoU
 // threshold. kLinear: above it, its score is multiplied by 1 - IoU. kGaussian: its score is
-// multiplied by exp(-IoU^2 / sigma), whatever the IoU (Bodla et al., Soft-NMS, section 3).
+// multiplied by exp(-IoU^2 / sigma), whatever the IoU (Bodla et al., Soft-NMS, section 3). The soft
+// modes are for scores that are not negative: those would rise.
 enum class NmsMode { kHard, kLinear, kGaussian };
 
 struct NmsOptions {
@@ -34,7 +35,8 @@ void NmsCpu(const NmsOptions& options, const float* boxes, const float* scores,
             const int32_t* classes, int32_t* indices, float* kept_scores, int32_t* counts,
             const ParallelFor& parallel_for);
 
-// The same on the GPU. `workspace` is NmsGpuWorkspace(options) bytes of device memory.
+// The same on the GPU. `workspace` is NmsGpuWorkspace(options) bytes of device memory. The result
+// is equal but for kGaussian, where the GPU's expf may differ from the CPU's in the last bits.
 size_t NmsGpuWorkspace(const NmsOptions& options);
 GpuStatus NmsGpu(const NmsOptions& options, const float* boxes, const float* scores,
                  const int32_t* classes, int32_t* indices, float* kept_scores, int32_t* counts,

@@ -1,19 +1,24 @@
 #include <algorithm>
-#include <cmath>
+#include <functional>
+#include <queue>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "best_keys.h"
 #include "box_math.h"
 #include "kept_boxes.h"
 #include "nms.h"
+#include "nms_math.h"
 
 namespace mrcnn {
 namespace {
 
-// The kept boxes of each class: a candidate only meets those of its own.
+// What is kept of each class: a candidate only meets boxes of its own.
+template <class Kept>
 class KeptByClass {
  public:
-  KeptBoxes& Of(int32_t class_id) {
+  Kept& Of(int32_t class_id) {
     if (last_ == nullptr || class_id != last_class_) {
       last_ = &by_class_[class_id];
       last_class_ = class_id;
@@ -22,8 +27,8 @@ class KeptByClass {
   }
 
  private:
-  std::unordered_map<int32_t, KeptBoxes> by_class_;
-  KeptBoxes* last_ = nullptr;
+  std::unordered_map<int32_t, Kept> by_class_;
+  Kept* last_ = nullptr;
   int32_t last_class_ = 0;
 };
 
@@ -42,22 +47,13 @@ std::vector<uint64_t> Candidates(const NmsOptions& options, const Image& image, 
   });
 }
 
-// Visits `order` best first until the result is full.
-int64_t Visit(const NmsOptions& options, const Image& image, std::vector<uint64_t>* order) {
-  KeptByClass kept;
+// Visits `order` until the result is full.
+int64_t Visit(const NmsOptions& options, const Image& image, const std::vector<uint64_t>& order) {
+  KeptByClass<KeptBoxes> kept;
   int64_t count = 0;
-  auto sorted_end = order->begin();
-  // Sorted a stretch at a time: the result is often full long before the candidates are used up.
-  int64_t stretch = std::max<int64_t>(1024, 2 * options.max_output);
-  for (auto next = order->begin(); next != order->end() && count < options.max_output; ++next) {
-    if (next == sorted_end) {
-      const auto sorted_begin = sorted_end;
-      sorted_end += std::min<int64_t>(stretch, order->end() - sorted_begin);
-      if (sorted_end != order->end()) std::nth_element(sorted_begin, sorted_end, order->end());
-      std::sort(sorted_begin, sorted_end);
-      stretch *= 2;
-    }
-    const int64_t index = KeyIndex(*next);
+  for (uint64_t key : order) {
+    if (count == options.max_output) break;
+    const int64_t index = KeyIndex(key);
     const Box box = OrderedBox(image.boxes + 4 * index);
     const float area = BoxArea(box);
     KeptBoxes& rivals = kept.Of(image.classes[index]);
@@ -77,58 +73,58 @@ int64_t HardNms(const NmsOptions& options, const Image& image) {
   const int64_t few = std::min(all, std::max<int64_t>(4096, 4 * options.max_output));
   std::vector<uint64_t> order = Candidates(options, image, few);
   const bool were_all = few == all || static_cast<int64_t>(order.size()) < few;
-  int64_t count = Visit(options, image, &order);
+  int64_t count = Visit(options, image, order);
   if (count < options.max_output && !were_all) {
     order = Candidates(options, image, all);
-    count = Visit(options, image, &order);
+    count = Visit(options, image, order);
   }
   return count;
 }
 
+// A candidate with its score after the first `seen` kept boxes of its class.
 struct Rival {
-  Box box;
-  float area, score;
-  int32_t class_id, index;
+  uint64_t key;  // of the score
+  float score;
+  size_t seen;
+
+  bool operator<(const Rival& other) const { return key > other.key; }
 };
 
+// A score never rises, so a candidate's decay is worked out only when it would be the next by the
+// score that it had: most never come that far.
 int64_t SoftNms(const NmsOptions& options, const Image& image) {
+  struct Kept {
+    Box box;
+    float area;
+  };
   const int64_t all = options.pre_nms_top_n > 0 ? options.pre_nms_top_n : options.num_boxes;
-  std::vector<uint64_t> order = Candidates(options, image, all);
   std::vector<Rival> rivals;
-  rivals.reserve(order.size());
-  for (uint64_t key : order) {
-    const int64_t i = KeyIndex(key);
-    const Box box = OrderedBox(image.boxes + 4 * i);
-    rivals.push_back(
-        {box, BoxArea(box), image.scores[i], image.classes[i], static_cast<int32_t>(i)});
+  for (uint64_t key : Candidates(options, image, all)) {
+    rivals.push_back({key, image.scores[KeyIndex(key)], 0});
   }
+  std::priority_queue<Rival> queue(std::less<Rival>(), std::move(rivals));
+  KeptByClass<std::vector<Kept>> kept;
   int64_t count = 0;
-  while (!rivals.empty() && count < options.max_output) {
-    const auto best =
-        std::min_element(rivals.begin(), rivals.end(), [](const Rival& a, const Rival& b) {
-          return a.score != b.score ? a.score > b.score : a.index < b.index;
-        });
-    const Rival kept = *best;
-    *best = rivals.back();
-    rivals.pop_back();
-    image.indices[count] = kept.index;
-    image.kept_scores[count] = kept.score;
-    ++count;
-    size_t left = 0;
-    for (const Rival& candidate : rivals) {
-      Rival rival = candidate;
-      if (rival.class_id == kept.class_id) {
-        const float iou = BoxIou(rival.box, rival.area, kept.box, kept.area);
-        if (options.mode == NmsMode::kGaussian) {
-          rival.score *= std::exp(-(iou * iou) / options.sigma);
-        } else if (iou > options.iou_threshold) {
-          rival.score *= 1.0f - iou;
-        }
-        if (!(rival.score > options.score_threshold)) continue;
-      }
-      rivals[left++] = rival;
+  while (!queue.empty() && count < options.max_output) {
+    Rival rival = queue.top();
+    queue.pop();
+    const uint32_t index = KeyIndex(rival.key);
+    const Box box = OrderedBox(image.boxes + 4 * static_cast<int64_t>(index));
+    const float area = BoxArea(box), score = rival.score;
+    std::vector<Kept>& better = kept.Of(image.classes[index]);
+    for (; rival.seen < better.size(); ++rival.seen) {
+      const float iou = BoxIou(box, area, better[rival.seen].box, better[rival.seen].area);
+      if (iou > 0.0f) rival.score *= DecayFactor(options, iou);
     }
-    rivals.resize(left);
+    if (rival.score == score) {
+      image.indices[count] = static_cast<int32_t>(index);
+      image.kept_scores[count] = score;
+      better.push_back({box, area});
+      ++count;
+    } else if (rival.score > options.score_threshold) {
+      rival.key = SortKey(rival.score, index);
+      queue.push(rival);
+    }
   }
   return count;
 }

@@ -30,7 +30,12 @@ void ProposalsCpu(const ProposalOptions& options, const std::vector<const float*
                   const float* image_sizes, float* boxes, float* kept_logits, int32_t* counts,
                   const ParallelFor& parallel_for);
 
-// The same on the GPU. `workspace` is ProposalsGpuWorkspace(options) bytes of device memory.
+// Kernels on the GPU take their levels by value.
+constexpr size_t kMaxGpuProposalLevels = 8;
+
+// The same on the GPU, for at most kMaxGpuProposalLevels levels. `workspace` is
+// ProposalsGpuWorkspace(options) bytes of device memory. The GPU's expf may differ from the CPU's
+// in the last bits, and boxes then with it; from equal boxes both choose the same.
 size_t ProposalsGpuWorkspace(const ProposalOptions& options);
 GpuStatus ProposalsGpu(const ProposalOptions& options, const std::vector<const float*>& logits,
                        const std::vector<const float*>& deltas,

@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "best_keys.h"
 #include "box_math.h"
 #include "kept_boxes.h"
 #include "proposals.h"
@@ -20,10 +21,9 @@ std::vector<Proposal> LevelProposals(const ProposalOptions& options, int64_t num
                                      const float* logits, const float* deltas, const float* anchors,
                                      const float* image_size) {
   // Rows below are never selected: the lowest number marks what is no box.
-  std::vector<uint64_t> order =
+  const std::vector<uint64_t> order =
       BestKeys(logits, num_anchors, std::min(options.pre_nms_top_n, num_anchors),
                [&](int64_t i) { return IsUsableScore(logits[i], -FLT_MAX); });
-  std::sort(order.begin(), order.end());
   std::vector<Proposal> kept;
   KeptBoxes rivals;
   for (uint64_t key : order) {

@@ -160,6 +160,11 @@ __global__ void SpreadInOrder(Pooling pooling, int level, int64_t total, const E
       if (!IsFiniteBox(box)) continue;
       if (LevelOfBox(box, pooling.min_area, pooling.num_levels) != level) continue;
       const SampledAxis axis_y = AxisY(pooling, box, level);
+      // Most boxes are far from a row; a point writes to the cells less than two from it.
+      const float top = axis_y.start;
+      const float bottom = top + static_cast<float>(pooling.output_height) * axis_y.bin_size;
+      const float at = static_cast<float>(row);
+      if (at + 2.0f < fminf(top, bottom) || at - 2.0f > fmaxf(top, bottom)) continue;
       const SampledAxis axis_x = AxisX(pooling, box, level);
       for (int bin_y = 0; bin_y < pooling.output_height; ++bin_y) {
         float weight = 0.0f;

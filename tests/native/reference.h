@@ -5,12 +5,14 @@
 #define MRCNN_TESTS_NATIVE_REFERENCE_H_
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <functional>
 #include <vector>
 
 #include "match_boxes.h"
 #include "nms.h"
+#include "proposals.h"
 #include "roi_align.h"
 
 namespace mrcnn {
@@ -146,6 +148,73 @@ inline std::vector<int32_t> ReferenceHardNms(const NmsOptions& options, const fl
 inline double SoftNmsDecay(const NmsOptions& options, double iou) {
   if (options.mode == NmsMode::kGaussian) return std::exp(-iou * iou / options.sigma);
   return iou > options.iou_threshold ? 1.0 - iou : 1.0;
+}
+
+struct ReferenceProposal {
+  float logit;
+  float box[4];
+};
+
+// The proposals of one image, best first.
+inline std::vector<ReferenceProposal> ReferenceProposals(const ProposalOptions& options,
+                                                         int64_t image,
+                                                         const std::vector<const float*>& logits,
+                                                         const std::vector<const float*>& deltas,
+                                                         const std::vector<const float*>& anchors,
+                                                         const float* image_size) {
+  std::vector<ReferenceProposal> all;
+  for (size_t level = 0; level < options.level_sizes.size(); ++level) {
+    const int64_t size = options.level_sizes[level];
+    const float* scores = logits[level] + image * size;
+    std::vector<int64_t> order;
+    for (int64_t i = 0; i < size; ++i) {
+      // The lowest number marks what is no box.
+      if (std::isfinite(scores[i]) && scores[i] != -FLT_MAX) order.push_back(i);
+    }
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int64_t a, int64_t b) { return scores[a] > scores[b]; });
+    if (static_cast<int64_t>(order.size()) > options.pre_nms_top_n) {
+      order.resize(options.pre_nms_top_n);
+    }
+    std::vector<ReferenceProposal> kept;
+    for (int64_t i : order) {
+      const float* delta = deltas[level] + (image * size + i) * 4;
+      const float* anchor = anchors[level] + i * 4;
+      ReferenceProposal proposal{scores[i], {}};
+      for (int axis = 0; axis < 2; ++axis) {
+        const float side = anchor[axis + 2] - anchor[axis];
+        const float centre = delta[axis] * side + (anchor[axis] + 0.5f * side);
+        const float log_scale =
+            std::isnan(delta[axis + 2])
+                ? NAN
+                : std::min(delta[axis + 2], static_cast<float>(std::log(1000.0 / 16.0)));
+        const float half = 0.5f * std::exp(log_scale) * side;
+        proposal.box[axis] = centre - half;
+        proposal.box[axis + 2] = centre + half;
+      }
+      if (!AllFinite(proposal.box, 4)) continue;
+      for (int c = 0; c < 4; ++c) {
+        proposal.box[c] = std::max(std::min(proposal.box[c], image_size[1 - c % 2]), 0.0f);
+      }
+      if (!(proposal.box[2] - proposal.box[0] >= options.min_size &&
+            proposal.box[3] - proposal.box[1] >= options.min_size)) {
+        continue;
+      }
+      const bool suppressed =
+          std::any_of(kept.begin(), kept.end(), [&](const ReferenceProposal& other) {
+            return ReferenceIou(other.box, proposal.box) > options.nms_threshold;
+          });
+      if (!suppressed) kept.push_back(proposal);
+    }
+    all.insert(all.end(), kept.begin(), kept.end());
+  }
+  std::stable_sort(
+      all.begin(), all.end(),
+      [](const ReferenceProposal& a, const ReferenceProposal& b) { return a.logit > b.logit; });
+  if (static_cast<int64_t>(all.size()) > options.post_nms_top_n) {
+    all.resize(options.post_nms_top_n);
+  }
+  return all;
 }
 
 inline std::vector<int32_t> ReferenceMatches(const MatchBoxesOptions& options, const float* anchors,

@@ -78,6 +78,58 @@ TEST(HardNmsEqualsReference) {
   });
 }
 
+// Enough boxes to be kept that they are searched by size and place, with many IoUs near the
+// threshold, in images from a thousandth of a pixel to a million pixels wide.
+TEST(HardNmsOfManyBoxesEqualsReference) {
+  ForEachCase(4, [](Random& random) {
+    const int64_t count = random.Integer(1000, 3000);
+    const NmsOptions options{1,
+                             count,
+                             random.OneIn(2) ? count : random.Integer(500, 1500),
+                             0,
+                             random.OneOf<float>({0.45f, 0.5f, 0.6f, 0.7f, 0.9f, 1.0f}),
+                             random.OneOf<float>({-INFINITY, 0.1f}),
+                             NmsMode::kHard,
+                             0.5f};
+    Array<float> boxes(count * 4), scores(count), kept_scores(options.max_output);
+    Array<int32_t> classes(count), indices(options.max_output), counts(1);
+    const float extent = random.OneIn(3) ? random.LogUniform(1e-3f, 2e6f) : 1000.0f;
+    const float origin = random.Uniform(-1.0f, 1.0f);
+    for (int64_t i = 0; i < count; ++i) {
+      float* box = boxes.data + 4 * i;
+      for (int axis = 0; axis < 2; ++axis) {
+        box[axis] = extent * (origin + random.Uniform(0.0f, 1.0f));
+        box[axis + 2] = box[axis] + extent * random.LogUniform(0.01f, 0.2f);
+      }
+      if (i > 0 && random.OneIn(2)) {
+        // A double of some box before it, moved and stretched along one axis until the IoU is at
+        // the threshold or a little off.
+        const int axis = static_cast<int>(random.Integer(0, 1));
+        const float* other = boxes.data + 4 * random.Integer(0, i - 1);
+        const float t = options.iou_threshold, side = other[axis + 2] - other[axis];
+        // Sides just below a power of two have the furthest neighbours.
+        float own = side * random.Uniform(t, 1.0f / t);
+        const float power = std::exp2(std::ceil(std::log2(own))) * 0.999999f;
+        if (random.OneIn(2)) own = power <= side / t ? power : side / t * 0.999999f;
+        const float shared = t / (1.0f + t) * (side + own) *
+                             (1.0f + random.OneOf<float>({0.0f, 1e-6f, 1e-4f, -1e-4f, 0.05f}));
+        std::copy_n(other, 4, box);
+        box[axis] = random.OneIn(2) ? other[axis + 2] - shared : other[axis] + shared - own;
+        box[axis + 2] = box[axis] + own;
+      }
+      if (random.OneIn(4 * count)) box[random.Integer(0, 3)] = random.Hostile();
+      scores[i] = random.Uniform(0.0f, 1.0f);
+      classes[i] = random.OneIn(20) ? 1 : 0;
+    }
+    NmsCpu(options, boxes.data, scores.data, classes.data, indices.data, kept_scores.data,
+           counts.data, SomeThreads(random));
+    const std::vector<int32_t> expected =
+        ReferenceHardNms(options, boxes.data, scores.data, classes.data);
+    CHECK_EQ(counts[0], static_cast<int32_t>(expected.size()));
+    for (size_t i = 0; i < expected.size(); ++i) CHECK_EQ(indices[i], expected[i]);
+  });
+}
+
 // Decayed scores that differ by a rounding may be taken in either order. So the kernel's choices
 // are followed step by step: each has to be as good as the best that is left.
 void FollowSoftNms(NmsCase& nms, int64_t image) {

@@ -147,8 +147,17 @@ void CheckGradient(Random& random) {
   }
 }
 
-TEST(RoiAlignEqualsReference) { ForEachCase(240, CheckForward<float>); }
-TEST(RoiAlignGradEqualsReference) { ForEachCase(160, CheckGradient<float>); }
+TEST(RoiAlignEqualsReference) {
+  ForEachCase(240, CheckForward<float>);
+  ForEachCase(120, CheckForward<Float16>);
+  ForEachCase(120, CheckForward<BFloat16>);
+}
+
+TEST(RoiAlignGradEqualsReference) {
+  ForEachCase(160, CheckGradient<float>);
+  ForEachCase(80, CheckGradient<Float16>);
+  ForEachCase(80, CheckGradient<BFloat16>);
+}
 
 }  // namespace
 }  // namespace mrcnn
