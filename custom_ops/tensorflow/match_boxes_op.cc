@@ -4,14 +4,6 @@
 namespace mrcnn {
 namespace {
 
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
-
 absl::Status MatchBoxesShape(InferenceContext* context) {
   ShapeHandle anchors, boxes, valid;
   TF_RETURN_IF_ERROR(context->WithRankAtLeast(context->input(0), 2, &anchors));
@@ -76,7 +68,7 @@ class MatchBoxesBase : public OpKernel {
                 absl::InvalidArgumentError(absl::StrCat(
                     "anchors must be [A, 4] or [B, A, 4] with B as in boxes ",
                     boxes.shape().DebugString(), ", got ", anchors.shape().DebugString())));
-    const tensorflow::TensorShape expected({batch, num_boxes});
+    const TensorShape expected({batch, num_boxes});
     OP_REQUIRES(context, valid.shape() == expected,
                 absl::InvalidArgumentError(absl::StrCat("valid must be ", expected.DebugString(),
                                                         " as boxes tell, got ",

@@ -38,8 +38,19 @@
 
 namespace mrcnn {
 
+using tensorflow::OpInputList;
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::OpOutputList;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::shape_inference::DimensionHandle;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
 // Spreads work over the thread pool of the device that runs the op.
-inline ParallelFor DeviceParallelFor(tensorflow::OpKernelContext* context) {
+inline ParallelFor DeviceParallelFor(OpKernelContext* context) {
   const auto* threads = context->device()->tensorflow_cpu_worker_threads();
   return {[threads](int64_t total, int64_t cycles_per_unit,
                     const std::function<void(int64_t, int64_t)>& work) {
@@ -50,7 +61,7 @@ inline ParallelFor DeviceParallelFor(tensorflow::OpKernelContext* context) {
 
 #if MRCNN_HAS_GPU
 // The stream that the op's inputs are ready on.
-inline GpuStream DeviceStream(tensorflow::OpKernelContext* context) {
+inline GpuStream DeviceStream(OpKernelContext* context) {
 #if defined(MRCNN_CUDA)
   return context->op_device_context()->stream()->platform_specific_handle().stream;
 #else
@@ -59,8 +70,8 @@ inline GpuStream DeviceStream(tensorflow::OpKernelContext* context) {
 }
 
 // Device memory for the duration of the op.
-inline absl::Status AllocateWorkspace(tensorflow::OpKernelContext* context, size_t bytes,
-                                      tensorflow::Tensor* tensor, void** workspace) {
+inline absl::Status AllocateWorkspace(OpKernelContext* context, size_t bytes, Tensor* tensor,
+                                      void** workspace) {
   const int64_t size = static_cast<int64_t>(bytes);
   TF_RETURN_IF_ERROR(context->allocate_temp(tensorflow::DT_UINT8, {size}, tensor));
   *workspace = tensor->flat<uint8_t>().data();

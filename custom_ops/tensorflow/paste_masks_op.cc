@@ -4,14 +4,6 @@
 namespace mrcnn {
 namespace {
 
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
-
 absl::Status PasteMasksShape(InferenceContext* context) {
   ShapeHandle masks, boxes, scalar;
   TF_RETURN_IF_ERROR(context->WithRank(context->input(0), 3, &masks));
@@ -63,7 +55,7 @@ class PasteMasksOp : public OpKernel {
     OP_REQUIRES(context, masks.dims() == 3,
                 absl::InvalidArgumentError(
                     absl::StrCat("masks must be [D, S, S], got ", masks.shape().DebugString())));
-    const tensorflow::TensorShape expected({masks.dim_size(0), 4});
+    const TensorShape expected({masks.dim_size(0), 4});
     OP_REQUIRES(context, boxes.shape() == expected,
                 absl::InvalidArgumentError(absl::StrCat("boxes must be ", expected.DebugString(),
                                                         " as masks tell, got ",
@@ -82,8 +74,8 @@ class PasteMasksOp : public OpKernel {
     }
     const PasteMasksOptions options{masks.dim_size(0), masks.dim_size(1), masks.dim_size(2),
                                     sides[0],          sides[1],          threshold_};
-    tensorflow::TensorShape shape;
-    OP_REQUIRES_OK(context, tensorflow::TensorShape::BuildTensorShape(
+    TensorShape shape;
+    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(
                                 {options.num_masks, options.height, options.width}, &shape));
     Tensor* pasted = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &pasted));

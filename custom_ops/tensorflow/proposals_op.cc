@@ -4,15 +4,6 @@
 namespace mrcnn {
 namespace {
 
-using tensorflow::OpInputList;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
-
 absl::Status ProposalsShape(InferenceContext* context) {
   int num_levels, post_nms_top_n;
   TF_RETURN_IF_ERROR(context->GetAttr("num_levels", &num_levels));
@@ -69,7 +60,7 @@ absl::Status CheckLevel(int l, const Tensor& logits, const Tensor& deltas, const
                                                    logits.shape().DebugString()));
   }
   const int64_t size = logits.dim_size(1);
-  const tensorflow::TensorShape expected_deltas({batch, size, 4}), expected_anchors({size, 4});
+  const TensorShape expected_deltas({batch, size, 4}), expected_anchors({size, 4});
   if (deltas.shape() != expected_deltas) {
     return absl::InvalidArgumentError(
         absl::StrCat("deltas[", l, "] must be ", expected_deltas.DebugString(),
@@ -83,9 +74,12 @@ absl::Status CheckLevel(int l, const Tensor& logits, const Tensor& deltas, const
   return absl::OkStatus();
 }
 
-class ProposalsCpuOp : public OpKernel {
+using Levels = std::vector<const float*>;
+
+// The attributes and checks that the CPU and the GPU share.
+class ProposalsBase : public OpKernel {
  public:
-  explicit ProposalsCpuOp(OpKernelConstruction* context) : OpKernel(context) {
+  explicit ProposalsBase(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("pre_nms_top_n", &pre_nms_top_n_));
     OP_REQUIRES_OK(context, context->GetAttr("post_nms_top_n", &post_nms_top_n_));
     OP_REQUIRES_OK(context, context->GetAttr("nms_threshold", &nms_threshold_));
@@ -107,7 +101,7 @@ class ProposalsCpuOp : public OpKernel {
     const int64_t batch = image_sizes.dim_size(0);
     ProposalOptions options = {batch,          {},       pre_nms_top_n_, post_nms_top_n_,
                                nms_threshold_, min_size_};
-    std::vector<const float*> all_logits, all_deltas, all_anchors;
+    Levels all_logits, all_deltas, all_anchors;
     for (int l = 0; l < logits.size(); ++l) {
       OP_REQUIRES_OK(context, CheckLevel(l, logits[l], deltas[l], anchors[l], batch));
       options.level_sizes.push_back(logits[l].dim_size(1));
@@ -119,10 +113,16 @@ class ProposalsCpuOp : public OpKernel {
     OP_REQUIRES_OK(context, context->allocate_output(0, {batch, post_nms_top_n_, 4}, &boxes));
     OP_REQUIRES_OK(context, context->allocate_output(1, {batch, post_nms_top_n_}, &kept_logits));
     OP_REQUIRES_OK(context, context->allocate_output(2, {batch}, &count));
-    ProposalsCpu(options, all_logits, all_deltas, all_anchors, image_sizes.flat<float>().data(),
-                 boxes->flat<float>().data(), kept_logits->flat<float>().data(),
-                 count->flat<int32_t>().data(), DeviceParallelFor(context));
+    Propose(context, options, all_logits, all_deltas, all_anchors, image_sizes.flat<float>().data(),
+            boxes->flat<float>().data(), kept_logits->flat<float>().data(),
+            count->flat<int32_t>().data());
   }
+
+ protected:
+  virtual void Propose(OpKernelContext* context, const ProposalOptions& options,
+                       const Levels& logits, const Levels& deltas, const Levels& anchors,
+                       const float* image_sizes, float* boxes, float* kept_logits,
+                       int32_t* counts) = 0;
 
  private:
   int pre_nms_top_n_;
@@ -131,7 +131,44 @@ class ProposalsCpuOp : public OpKernel {
   float min_size_;
 };
 
+#if !defined(MRCNN_EMULATED)
+class ProposalsCpuOp : public ProposalsBase {
+ public:
+  using ProposalsBase::ProposalsBase;
+
+ protected:
+  void Propose(OpKernelContext* context, const ProposalOptions& options, const Levels& logits,
+               const Levels& deltas, const Levels& anchors, const float* image_sizes, float* boxes,
+               float* kept_logits, int32_t* counts) override {
+    ProposalsCpu(options, logits, deltas, anchors, image_sizes, boxes, kept_logits, counts,
+                 DeviceParallelFor(context));
+  }
+};
+
 MRCNN_REGISTER_CPU(Name(MRCNN_OP_NAME("MrcnnProposals")), ProposalsCpuOp);
+#endif
+
+#if MRCNN_HAS_GPU
+class ProposalsGpuOp : public ProposalsBase {
+ public:
+  using ProposalsBase::ProposalsBase;
+
+ protected:
+  void Propose(OpKernelContext* context, const ProposalOptions& options, const Levels& logits,
+               const Levels& deltas, const Levels& anchors, const float* image_sizes, float* boxes,
+               float* kept_logits, int32_t* counts) override {
+    Tensor memory;
+    void* workspace = nullptr;
+    OP_REQUIRES_OK(context,
+                   AllocateWorkspace(context, ProposalsGpuWorkspace(options), &memory, &workspace));
+    OP_REQUIRES_OK(context,
+                   ToStatus(ProposalsGpu(options, logits, deltas, anchors, image_sizes, boxes,
+                                         kept_logits, counts, workspace, DeviceStream(context))));
+  }
+};
+
+MRCNN_REGISTER_GPU(Name(MRCNN_OP_NAME("MrcnnProposals")), ProposalsGpuOp);
+#endif
 
 }  // namespace
 }  // namespace mrcnn

@@ -1,19 +1,11 @@
 #include "../kernels/roi_align.h"
 #include "op_kernel.h"
+#if MRCNN_HAS_GPU
+#include "tensorflow/core/util/determinism.h"
+#endif
 
 namespace mrcnn {
 namespace {
-
-using tensorflow::OpInputList;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::OpOutputList;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 absl::Status RoiAlignShape(InferenceContext* context) {
   int num_levels, height, width;
@@ -46,10 +38,11 @@ absl::Status RoiAlignGradShape(InferenceContext* context) {
   return absl::OkStatus();
 }
 
-REGISTER_OP("MrcnnRoiAlign")
-    .Input("pyramid: num_levels * float")
+REGISTER_OP(MRCNN_OP_NAME("MrcnnRoiAlign"))
+    .Input("pyramid: num_levels * T")
     .Input("boxes: float")
-    .Output("pooled: float")
+    .Output("pooled: T")
+    .Attr("T: {float, half, bfloat16} = DT_FLOAT")
     .Attr("num_levels: int >= 1")
     .Attr("output_height: int >= 1")
     .Attr("output_width: int >= 1")
@@ -70,11 +63,12 @@ sampling_ratio: sampling points along each side of a bin; 0 for one a cell, roun
 aligned: whether the centre of cell 0 lies half a cell from the edge.
 )doc");
 
-REGISTER_OP("MrcnnRoiAlignGrad")
-    .Input("gradient: float")
+REGISTER_OP(MRCNN_OP_NAME("MrcnnRoiAlignGrad"))
+    .Input("gradient: T")
     .Input("boxes: float")
     .Input("pyramid_shapes: num_levels * int32")
-    .Output("pyramid_gradients: num_levels * float")
+    .Output("pyramid_gradients: num_levels * T")
+    .Attr("T: {float, half, bfloat16} = DT_FLOAT")
     .Attr("num_levels: int >= 1")
     .Attr("output_height: int >= 1")
     .Attr("output_width: int >= 1")
@@ -154,7 +148,18 @@ class RoiAlignBase : public OpKernel {
   std::vector<float> level_areas_;
 };
 
-class RoiAlignCpuOp : public RoiAlignBase {
+template <class Element>
+const Element* Data(const Tensor& tensor) {
+  return static_cast<const Element*>(tensor.data());
+}
+
+template <class Element>
+Element* Data(Tensor* tensor) {
+  return static_cast<Element*>(tensor->data());
+}
+
+template <class Element>
+class RoiAlignOp : public RoiAlignBase {
  public:
   using RoiAlignBase::RoiAlignBase;
 
@@ -163,10 +168,10 @@ class RoiAlignCpuOp : public RoiAlignBase {
     OP_REQUIRES_OK(context, context->input_list("pyramid", &pyramid));
     const Tensor& boxes = context->input(num_levels_);
     std::vector<TensorShape> maps;
-    std::vector<const float*> features;
+    std::vector<const Element*> features;
     for (const Tensor& map : pyramid) {
       maps.push_back(map.shape());
-      features.push_back(map.flat<float>().data());
+      features.push_back(Data<Element>(map));
     }
     RoiAlignOptions options;
     OP_REQUIRES_OK(context, MakeOptions(boxes, maps, &options));
@@ -176,12 +181,17 @@ class RoiAlignCpuOp : public RoiAlignBase {
                                           {options.batch, options.num_boxes, options.output_height,
                                            options.output_width, options.channels},
                                           &pooled));
-    RoiAlignCpu<float>(options, features, boxes.flat<float>().data(), pooled->flat<float>().data(),
-                       DeviceParallelFor(context));
+    Pool(context, options, features, boxes.flat<float>().data(), Data<Element>(pooled));
   }
+
+ protected:
+  virtual void Pool(OpKernelContext* context, const RoiAlignOptions& options,
+                    const std::vector<const Element*>& features, const float* boxes,
+                    Element* output) = 0;
 };
 
-class RoiAlignGradCpuOp : public RoiAlignBase {
+template <class Element>
+class RoiAlignGradOp : public RoiAlignBase {
  public:
   using RoiAlignBase::RoiAlignBase;
 
@@ -209,20 +219,105 @@ class RoiAlignGradCpuOp : public RoiAlignBase {
                                                         ", got ", gradient.shape().DebugString())));
     OpOutputList outputs;
     OP_REQUIRES_OK(context, context->output_list("pyramid_gradients", &outputs));
-    std::vector<float*> gradients(num_levels_);
+    std::vector<Element*> gradients(num_levels_);
     for (int l = 0; l < num_levels_; ++l) {
       Tensor* output = nullptr;
       OP_REQUIRES_OK(context, outputs.allocate(l, maps[l], &output));
-      gradients[l] = output->flat<float>().data();
+      gradients[l] = Data<Element>(output);
     }
-    RoiAlignGradCpu<float>(options, gradient.flat<float>().data(), boxes.flat<float>().data(),
-                           gradients, DeviceParallelFor(context));
+    Spread(context, options, Data<Element>(gradient), boxes.flat<float>().data(), gradients);
+  }
+
+ protected:
+  virtual void Spread(OpKernelContext* context, const RoiAlignOptions& options,
+                      const Element* gradient, const float* boxes,
+                      const std::vector<Element*>& feature_gradients) = 0;
+};
+
+#if !defined(MRCNN_EMULATED)
+template <class Element>
+class RoiAlignCpuOp : public RoiAlignOp<Element> {
+ public:
+  using RoiAlignOp<Element>::RoiAlignOp;
+
+ protected:
+  void Pool(OpKernelContext* context, const RoiAlignOptions& options,
+            const std::vector<const Element*>& features, const float* boxes,
+            Element* output) override {
+    RoiAlignCpu(options, features, boxes, output, DeviceParallelFor(context));
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("MrcnnRoiAlign").Device(tensorflow::DEVICE_CPU), RoiAlignCpuOp);
-REGISTER_KERNEL_BUILDER(Name("MrcnnRoiAlignGrad").Device(tensorflow::DEVICE_CPU),
-                        RoiAlignGradCpuOp);
+template <class Element>
+class RoiAlignGradCpuOp : public RoiAlignGradOp<Element> {
+ public:
+  using RoiAlignGradOp<Element>::RoiAlignGradOp;
+
+ protected:
+  void Spread(OpKernelContext* context, const RoiAlignOptions& options, const Element* gradient,
+              const float* boxes, const std::vector<Element*>& feature_gradients) override {
+    RoiAlignGradCpu(options, gradient, boxes, feature_gradients, DeviceParallelFor(context));
+  }
+};
+#endif
+
+#if MRCNN_HAS_GPU
+template <class Element>
+class RoiAlignGpuOp : public RoiAlignOp<Element> {
+ public:
+  using RoiAlignOp<Element>::RoiAlignOp;
+
+ protected:
+  void Pool(OpKernelContext* context, const RoiAlignOptions& options,
+            const std::vector<const Element*>& features, const float* boxes,
+            Element* output) override {
+    OP_REQUIRES_OK(context,
+                   ToStatus(RoiAlignGpu(options, features, boxes, output, DeviceStream(context))));
+  }
+};
+
+template <class Element>
+class RoiAlignGradGpuOp : public RoiAlignGradOp<Element> {
+ public:
+  using RoiAlignGradOp<Element>::RoiAlignGradOp;
+
+ protected:
+  void Spread(OpKernelContext* context, const RoiAlignOptions& options, const Element* gradient,
+              const float* boxes, const std::vector<Element*>& feature_gradients) override {
+    Tensor memory;
+    void* workspace = nullptr;
+    OP_REQUIRES_OK(context, AllocateWorkspace(context, RoiAlignGradGpuWorkspace<Element>(options),
+                                              &memory, &workspace));
+    OP_REQUIRES_OK(context, ToStatus(RoiAlignGradGpu(options, gradient, boxes, feature_gradients,
+                                                     tensorflow::OpDeterminismRequired(), workspace,
+                                                     DeviceStream(context))));
+  }
+};
+#endif
+
+#define MRCNN_REGISTER(Element, Type)                                                    \
+  MRCNN_REGISTER_CPU(Name(MRCNN_OP_NAME("MrcnnRoiAlign")).TypeConstraint<Type>("T"),     \
+                     RoiAlignCpuOp<Element>);                                            \
+  MRCNN_REGISTER_CPU(Name(MRCNN_OP_NAME("MrcnnRoiAlignGrad")).TypeConstraint<Type>("T"), \
+                     RoiAlignGradCpuOp<Element>);
+MRCNN_REGISTER(float, float)
+MRCNN_REGISTER(Float16, Eigen::half)
+MRCNN_REGISTER(BFloat16, Eigen::bfloat16)
+#undef MRCNN_REGISTER
+
+#if MRCNN_HAS_GPU
+#define MRCNN_REGISTER(Element, Type)                                                \
+  MRCNN_REGISTER_GPU(Name(MRCNN_OP_NAME("MrcnnRoiAlign")).TypeConstraint<Type>("T"), \
+                     RoiAlignGpuOp<Element>);                                        \
+  MRCNN_REGISTER_GPU(Name(MRCNN_OP_NAME("MrcnnRoiAlignGrad"))                        \
+                         .TypeConstraint<Type>("T")                                  \
+                         .HostMemory("pyramid_shapes"),                              \
+                     RoiAlignGradGpuOp<Element>);
+MRCNN_REGISTER(float, float)
+MRCNN_REGISTER(Float16, Eigen::half)
+MRCNN_REGISTER(BFloat16, Eigen::bfloat16)
+#undef MRCNN_REGISTER
+#endif
 
 }  // namespace
 }  // namespace mrcnn

@@ -3,7 +3,6 @@
 from mrcnn_tf.losses.assign import assign, learnable, with_spare_row
 from mrcnn_tf.losses.box_head import box_loss, class_loss
 from mrcnn_tf.losses.mask_head import mask_loss, select_class
-from mrcnn_tf.losses.mask_targets import mask_targets
 from mrcnn_tf.losses.rpn import rpn_labels, rpn_losses
 from mrcnn_tf.losses.sampling import Samples, random_priorities, sample
 from mrcnn_tf.losses.smooth_l1 import smooth_l1
@@ -15,7 +14,6 @@ __all__ = [
     "class_loss",
     "learnable",
     "mask_loss",
-    "mask_targets",
     "random_priorities",
     "rpn_labels",
     "rpn_losses",

@@ -54,3 +54,15 @@ def implementation(name: str) -> Iterator[None]:
 def compiled_ops():
     """The module of compiled ops if they are to be used here and now, else None."""
     return None if _chosen == "plain" else loader.load()
+
+
+def compiled_kernels():
+    """The module of kernels on NumPy arrays if it is to be used here and now, else None.
+
+    It is built and chosen together with the ops, though it needs no TensorFlow.
+    """
+    if compiled_ops() is None:
+        return None
+    from mrcnn_tf import kernels
+
+    return kernels

@@ -3,8 +3,8 @@
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mrcnn_tf.ops.implementation import compiled_ops, implementation
-from mrcnn_tf.ops.paste_masks import paste_masks
+from mrcnn_tf.ops.implementation import compiled_kernels, implementation
+from mrcnn_tf.ops.paste_masks import paste_masks, whole_pixel_boxes
 
 
 def masks_to_rle(
@@ -13,6 +13,7 @@ def masks_to_rle(
     height: int,
     width: int,
     threshold: float = 0.5,
+    whole_pixels: bool = False,
 ) -> list[dict]:
     """Run lengths of masks at the size of the image, as `paste_masks` would set their pixels.
 
@@ -25,6 +26,7 @@ def masks_to_rle(
         height: height of the image in pixels.
         width: width of the image in pixels.
         threshold: a pixel is set if its probability is at least this; in 0..1, exclusive of 0.
+        whole_pixels: first move each box to whole pixels, as torchvision does.
 
     Returns:
         A dict `{"size": [height, width], "counts": str}` for each mask, COCO's compressed run
@@ -33,7 +35,8 @@ def masks_to_rle(
     Raises:
         ValueError: the threshold or a shape does not fit.
 
-    Source: Detectron2's `paste_masks_in_image`, then `pycocotools.mask.encode`.
+    Source: Detectron2's `paste_masks_in_image`, or torchvision's with `whole_pixels`, then
+    `pycocotools.mask.encode`.
 
     Example:
 
@@ -53,11 +56,12 @@ def masks_to_rle(
         raise ValueError(f"boxes must be {(len(masks), 4)} as masks tell, got {boxes.shape}")
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be above 0 and at most 1, got {threshold}")
-    if compiled_ops() is None:
+    if whole_pixels:
+        boxes = whole_pixel_boxes(boxes, masks.shape[2]).numpy()
+    kernels = compiled_kernels()
+    if kernels is None:
         counts = _plain(masks, boxes, height, width, threshold)
     else:
-        from mrcnn_tf import kernels
-
         counts = kernels.masks_to_rle(masks, boxes, height, width, threshold)
     return [{"size": [height, width], "counts": text} for text in counts]
 

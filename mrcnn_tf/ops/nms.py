@@ -13,6 +13,7 @@ def nms(
     iou_threshold: float,
     score_threshold: float,
     max_output: int,
+    pre_nms_top_n: int = 0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Keeps the best box of every group of boxes that overlap and share a class.
 
@@ -32,13 +33,14 @@ def nms(
         iou_threshold: 0..1.
         score_threshold: minus infinity to keep boxes of any score.
         max_output: number of results for each image.
+        pre_nms_top_n: only the so many best boxes of an image take part; 0 means all.
 
     Returns:
         `indices` `[B, max_output]` int32 into N by descending score, padded with 0, and `count`
         `[B]` int32, the number of indices that are not padding.
 
     Raises:
-        ValueError: a threshold or a shape is out of range.
+        ValueError: a threshold, a number or a shape is out of range.
 
     Source: torchvision's `batched_nms`, with a fixed number of results.
 
@@ -54,37 +56,77 @@ def nms(
     nms(boxes, scores, classes, 0.5, 0.05, max_output=4)  # indices [[0, 2, 0, 0]], count [2]
     ```
     """
-    boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
-    scores = tf.stop_gradient(tf.cast(scores, tf.float32))
-    classes = tf.cast(classes, tf.int32)
-    check_rank("boxes", boxes, 3, last=4)
-    check_rank("scores", scores, 2)
-    check_rank("classes", classes, 2)
-    if not 0 <= iou_threshold <= 1:
-        raise ValueError(f"iou_threshold must be in 0..1, got {iou_threshold}")
-    if max_output < 1:
-        raise ValueError(f"max_output must be positive, got {max_output}")
+    boxes, scores, classes = nms_inputs(boxes, scores, classes)
+    check_nms_options(iou_threshold, max_output, pre_nms_top_n)
     ops = compiled_ops()
     if ops is None:
-        return _plain(boxes, scores, classes, iou_threshold, score_threshold, max_output)
-    return ops.mrcnn_nms(
+        return _plain(
+            boxes, scores, classes, iou_threshold, score_threshold, max_output, pre_nms_top_n
+        )
+    indices, count, _ = ops.mrcnn_nms(
         boxes=boxes,
         scores=scores,
         classes=classes,
         iou_threshold=iou_threshold,
         score_threshold=score_threshold,
         max_output=max_output,
+        pre_nms_top_n=pre_nms_top_n,
     )
+    return indices, count
 
 
-def _plain(boxes, scores, classes, iou_threshold, score_threshold, max_output):
-    """The twin: NonMaxSuppressionV4, the one that every export target runs correctly."""
+def nms_inputs(boxes, scores, classes):
+    """The inputs of any suppression: cast, without gradients, their ranks checked."""
+    boxes = tf.stop_gradient(tf.cast(boxes, tf.float32))
+    scores = tf.stop_gradient(tf.cast(scores, tf.float32))
+    classes = tf.cast(classes, tf.int32)
+    check_rank("boxes", boxes, 3, last=4)
+    check_rank("scores", scores, 2)
+    check_rank("classes", classes, 2)
+    return boxes, scores, classes
+
+
+def check_nms_options(iou_threshold: float, max_output: int, pre_nms_top_n: int) -> None:
+    """Raises a ValueError that names the option of a suppression that is out of range."""
+    if not 0 <= iou_threshold <= 1:
+        raise ValueError(f"iou_threshold must be in 0..1, got {iou_threshold}")
+    if max_output < 1:
+        raise ValueError(f"max_output must be positive, got {max_output}")
+    if pre_nms_top_n < 0:
+        raise ValueError(f"pre_nms_top_n must be 0, for all boxes, or more, got {pre_nms_top_n}")
+
+
+def without_unusable(boxes, scores):
+    """Boxes and scores where what is never kept is a box of zeros with score minus infinity."""
     # An area is finite only if all coordinates are, and one that overflows has no IoU.
     sides = boxes[..., 2:] - boxes[..., :2]
     usable = finite(sides[..., 0] * sides[..., 1]) & finite(scores)
-    boxes = tf.where(usable[..., None], boxes, 0.0)
-    scores = tf.where(usable, scores, -float("inf"))
-    boxes += _class_offsets(boxes, classes, usable & (scores > score_threshold))
+    return tf.where(usable[..., None], boxes, 0.0), tf.where(usable, scores, -float("inf"))
+
+
+def take_best(boxes, scores, classes, wanted: int):
+    """The `wanted` best boxes of each image, or all if there are fewer, and which they were."""
+    scores, order = tf.math.top_k(scores, k=tf.minimum(wanted, tf.shape(scores)[1]))
+    boxes = tf.gather(boxes, order, batch_dims=1)
+    return boxes, scores, tf.gather(classes, order, batch_dims=1), order
+
+
+def _plain(boxes, scores, classes, iou_threshold, score_threshold, max_output, pre_nms_top_n):
+    """The twin: NonMaxSuppressionV4, the one that every export target runs correctly."""
+    boxes, scores = without_unusable(boxes, scores)
+    if pre_nms_top_n == 0:
+        return _suppress(boxes, scores, classes, iou_threshold, score_threshold, max_output)
+    boxes, scores, classes, order = take_best(boxes, scores, classes, pre_nms_top_n)
+    places, count = _suppress(boxes, scores, classes, iou_threshold, score_threshold, max_output)
+    # A place that is never looked up stands behind, so that no boxes at all are no special case.
+    indices = tf.gather(tf.pad(order, [[0, 0], [0, 1]]), places, batch_dims=1)
+    return tf.where(tf.range(max_output)[None] < count[:, None], indices, 0), count
+
+
+def _suppress(boxes, scores, classes, iou_threshold, score_threshold, max_output):
+    """NonMaxSuppressionV4 on every image, with the classes moved apart."""
+    candidates = finite(scores) & (scores > score_threshold)
+    boxes += _class_offsets(boxes, classes, candidates)
 
     def one_image(inputs):
         selected, count = tf.raw_ops.NonMaxSuppressionV4(

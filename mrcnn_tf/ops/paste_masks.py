@@ -16,6 +16,7 @@ def paste_masks(
     height: int | tf.Tensor,
     width: int | tf.Tensor,
     threshold: float = 0.5,
+    whole_pixels: bool = False,
 ) -> tf.Tensor:
     """Resamples mask probabilities into the boxes that they belong to, and thresholds them.
 
@@ -31,6 +32,8 @@ def paste_masks(
         height: height of the image in pixels.
         width: width of the image in pixels.
         threshold: in 0..1, exclusive of 0.
+        whole_pixels: first move each box to whole pixels, as torchvision does; see
+            `whole_pixel_boxes`.
 
     Returns:
         `[D, height, width]` uint8 of 0 and 1.
@@ -38,7 +41,8 @@ def paste_masks(
     Raises:
         ValueError: the threshold or a shape does not fit.
 
-    Source: Detectron2's `paste_masks_in_image`, without its rounding to a region of the image.
+    Source: Detectron2's `paste_masks_in_image`, without its rounding to a region of the image; with
+    `whole_pixels`, torchvision's.
 
     Example:
 
@@ -56,6 +60,8 @@ def paste_masks(
     check_rank("boxes", boxes, 2, last=4)
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be above 0 and at most 1, got {threshold}")
+    if whole_pixels:
+        boxes = whole_pixel_boxes(boxes, dimensions(masks)[2])
     ops = compiled_ops()
     if ops is not None:
         return ops.mrcnn_paste_masks(
@@ -73,6 +79,41 @@ def paste_masks(
         for i in range(0, max(1, masks.shape[0]), step)
     ]
     return tf.concat(chunks, axis=0)
+
+
+def whole_pixel_boxes(boxes: tf.Tensor, side: int | tf.Tensor) -> tf.Tensor:
+    """The boxes into which torchvision pastes masks of `side` x `side` cells.
+
+    It surrounds a mask by a cell of zeros, enlarges the box to match, and cuts the corners of that
+    off to whole pixels, of which the last belongs to the box. A small object can lose or gain a
+    pixel at each edge.
+
+    Args:
+        boxes: `[D, 4]` as x1, y1, x2, y2 in pixels. One that is not finite, or that lies farther
+            than 2²⁴ px away, stays as it is.
+        side: cells along each side of a mask.
+
+    Returns:
+        `[D, 4]` float32, the part of each moved box that the mask itself covers.
+
+    Source: `expand_boxes` and `paste_mask_in_image` of torchvision's `roi_heads.py`.
+
+    Example:
+
+    >>> whole_pixel_boxes(tf.constant([[10.2, 10.2, 38.2, 38.2]]), 28).numpy().round(3).tolist()
+    [[10.033, 10.033, 38.967, 38.967]]
+    """
+    boxes = tf.cast(boxes, tf.float32)
+    side = tf.cast(side, tf.float32)
+    half = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * ((side + 2.0) / side)
+    centre = (boxes[:, 2:] + boxes[:, :2]) * 0.5
+    low, high = centre - half, centre + half
+    usable = tf.reduce_all(tf.abs(tf.concat([low, high], 1)) < 2.0**24, axis=1, keepdims=True)
+    low = tf.cast(tf.cast(tf.where(usable, low, 0.0), tf.int32), tf.float32)
+    high = tf.cast(tf.cast(tf.where(usable, high, 0.0), tf.int32), tf.float32)
+    extent = tf.maximum(high - low + 1.0, 1.0)
+    cell = extent / (side + 2.0)
+    return tf.where(usable, tf.concat([low + cell, low + extent - cell], axis=1), boxes)
 
 
 def _paste(masks, boxes, height, width, threshold):

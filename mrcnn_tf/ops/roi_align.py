@@ -9,6 +9,8 @@ from mrcnn_tf.ops import loader
 from mrcnn_tf.ops.implementation import compiled_ops
 from mrcnn_tf.ops.shapes import check_rank, dimensions, finite
 
+DTYPES = (tf.float32, tf.float16, tf.bfloat16)
+
 
 def roi_align(
     pyramid: Sequence[tf.Tensor],  # of [B, H_l, W_l, C]
@@ -34,7 +36,8 @@ def roi_align(
     Gradients flow to the pyramid only. A box with a coordinate that is not finite pools to 0.
 
     Args:
-        pyramid: feature maps `[B, H_l, W_l, C]`, finest first.
+        pyramid: feature maps `[B, H_l, W_l, C]`, finest first: float32, float16 or bfloat16. Sums
+            are float32, forward and backward, and rounded once.
         boxes: `[B, N, 4]` as x1, y1, x2, y2 in pixels of the image.
         output_size: height and width of the grid; one number for both.
         strides: pixels between neighbouring cells, one for each map; each is twice the one before.
@@ -81,9 +84,8 @@ def roi_align(
     ops = compiled_ops()
     if ops is None:
         return _plain(pyramid, boxes, output_size, strides, sampling_ratio, aligned, level_areas)
-    dtype = pyramid[0].dtype
-    pooled = ops.mrcnn_roi_align(
-        pyramid=[tf.cast(features, tf.float32) for features in pyramid],
+    return ops.mrcnn_roi_align(
+        pyramid=pyramid,
         boxes=boxes,
         output_height=output_size[0],
         output_width=output_size[1],
@@ -92,7 +94,6 @@ def roi_align(
         sampling_ratio=sampling_ratio,
         aligned=aligned,
     )
-    return tf.cast(pooled, dtype)
 
 
 @tf.RegisterGradient("MrcnnRoiAlign")
@@ -124,6 +125,11 @@ def _check(pyramid, boxes, output_size, strides, sampling_ratio):
         raise ValueError(f"sampling_ratio must be 0 or more, got {sampling_ratio}")
     for i, features in enumerate(pyramid):
         check_rank(f"pyramid[{i}]", features, 4)
+        if features.dtype not in DTYPES or features.dtype != pyramid[0].dtype:
+            raise ValueError(
+                f"pyramid[{i}] must be float32, float16 or bfloat16 as all its maps are, "
+                f"got {features.dtype.name}; pyramid[0] is {pyramid[0].dtype.name}"
+            )
     check_rank("boxes", boxes, 3, last=4)
 
 
@@ -155,7 +161,10 @@ def _plain(pyramid, boxes, output_size, strides, sampling_ratio, aligned, level_
     row_weights = tf.where(usable[..., None], row_weights, 0.0)  # [T, B, N, h]
     rows = start[..., None] + rows * width[..., None]
 
-    flat = tf.concat([tf.reshape(features, [-1, channels]) for features in pyramid], axis=0)
+    # Widened before the gather: its gradient then sums in float32 as well, and is rounded once.
+    flat = tf.concat(
+        [tf.reshape(tf.cast(features, tf.float32), [-1, channels]) for features in pyramid], axis=0
+    )
     num_rows, num_columns = dimensions(rows)[0], dimensions(columns)[0]
 
     # One tap of one sampling point at a time: all of them together would hold sixteen times the
@@ -164,7 +173,7 @@ def _plain(pyramid, boxes, output_size, strides, sampling_ratio, aligned, level_
         row, column = i // num_columns, i % num_columns
         index = rows[row][..., :, None] + columns[column][..., None, :]  # [B, N, h, w]
         weight = row_weights[row][..., :, None] * column_weights[column][..., None, :]
-        tap = tf.cast(tf.gather(flat, tf.reshape(index, [-1])), tf.float32)
+        tap = tf.gather(flat, tf.reshape(index, [-1]))
         return i + 1, pooled + tap * tf.reshape(weight, [-1, 1])
 
     pooled = tf.zeros([batch * num_boxes * output_size[0] * output_size[1], channels])

@@ -53,8 +53,10 @@ def test_the_model_keeps_to_the_ops_of_tfjs(fixed_shape):
     [
         {"backbone": "efficientnet_lite0", "norm": "batch_norm", "class_agnostic_masks": True},
         {"backbone": "resnet18", "sampling_ratio": 0, "class_agnostic_boxes": True},
+        {"backbone": "resnet18", "nms_method": "soft_linear"},
+        {"backbone": "resnet18", "nms_method": "soft_gaussian"},
     ],
-    ids=["efficientnet_lite0", "adaptive sampling"],
+    ids=["efficientnet_lite0", "adaptive sampling", "soft_linear", "soft_gaussian"],
 )
 def test_other_models_keep_to_the_ops_of_tfjs(arguments):
     model = MaskRCNN(

@@ -67,18 +67,55 @@ def iou(box, other) -> np.float32:
         return intersection / union if union > 0 else np.float32(0)
 
 
-def nms(boxes, scores, classes, iou_threshold, score_threshold, max_output) -> list[int]:
+def nms_candidates(boxes, scores, score_threshold, pre_nms_top_n) -> list[int]:
+    """Indices of the boxes that take part, best first."""
+    usable = [
+        i
+        for i in range(len(boxes))
+        if np.isfinite(boxes[i]).all() and np.isfinite(scores[i]) and scores[i] > score_threshold
+    ]
+    return sorted(usable, key=lambda i: (-scores[i], i))[: pre_nms_top_n or None]
+
+
+def nms(
+    boxes, scores, classes, iou_threshold, score_threshold, max_output, pre_nms_top_n=0
+) -> list[int]:
     """Indices of the boxes that are kept, best first."""
-    order = sorted(range(len(boxes)), key=lambda i: (-scores[i], i))
     kept: list[int] = []
-    for i in order:
-        if not (np.isfinite(boxes[i]).all() and np.isfinite(scores[i])):
-            continue
-        if not scores[i] > score_threshold or len(kept) == max_output:
-            continue
+    for i in nms_candidates(boxes, scores, score_threshold, pre_nms_top_n):
+        if len(kept) == max_output:
+            break
         rivals = [k for k in kept if classes[k] == classes[i]]
         if all(iou(boxes[i], boxes[k]) <= np.float32(iou_threshold) for k in rivals):
             kept.append(i)
+    return kept
+
+
+def soft_nms(
+    boxes,
+    scores,
+    classes,
+    method,
+    sigma,
+    iou_threshold,
+    score_threshold,
+    max_output,
+    pre_nms_top_n=0,
+) -> list[tuple[int, np.float32]]:
+    """Indices of the boxes that are kept and their lowered scores, best first."""
+    candidates = nms_candidates(boxes, scores, score_threshold, pre_nms_top_n)
+    left = {i: np.float32(scores[i]) for i in candidates}
+    kept: list[tuple[int, np.float32]] = []
+    while left and len(kept) < max_output:
+        best = min(left, key=lambda i: (-left[i], i))
+        kept.append((best, left.pop(best)))
+        for i in [i for i in left if classes[i] == classes[best]]:
+            overlap = iou(boxes[i], boxes[best])
+            if method == "gaussian":
+                left[i] *= np.exp(-(overlap * overlap) / np.float32(sigma))
+            elif overlap > np.float32(iou_threshold):
+                left[i] *= np.float32(1) - overlap
+        left = {i: score for i, score in left.items() if score > np.float32(score_threshold)}
     return kept
 
 

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from mrcnn_tf.ops import OpsUnavailableError, implementation, loader, nms
+from mrcnn_tf.ops.implementation import compiled_kernels
 
 
 def ops_of(function) -> set[str]:
@@ -25,6 +26,15 @@ def test_read_when_traced(compiled_ops):
         assert "MrcnnNms" not in ops_of(tf.function(suppress))
     assert "MrcnnNms" in ops_of(tf.function(suppress))
     assert "MrcnnNms" not in ops_of(plain)
+
+
+def test_kernels_on_numpy_arrays_follow_the_ops(compiled_ops, monkeypatch):
+    assert compiled_kernels().__name__ == "mrcnn_tf.kernels"
+    with implementation("plain"):
+        assert compiled_kernels() is None
+    monkeypatch.setattr(loader, "_outcome", loader._Outcome(None, None, "a reason"))
+    monkeypatch.delenv("MRCNN_TF_REQUIRE_OPS", raising=False)
+    assert compiled_kernels() is None
 
 
 def test_restored_after_an_error(compiled_ops):

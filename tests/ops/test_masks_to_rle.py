@@ -18,12 +18,13 @@ def test_equals_encoding_the_pasted_image(each_implementation, rng):
     boxes = np.concatenate([corners, corners + np.exp(rng.uniform(-2, 5.5, [300, 2]))], -1)
     boxes[:4] = [[0, 0, 70, 50], [-9, -9, 200, 200], [0, 0, 70, 20], [10, 0, 20, 50]]
     boxes = boxes.astype(np.float32)
-    encoded = masks_to_rle(masks, boxes, 50, 70)
-    pasted = paste_masks(masks, boxes, 50, 70).numpy()
-    assert len(encoded) == 300 and pasted.any()
-    for rle, image in zip(encoded, pasted, strict=True):
-        assert rle["size"] == [50, 70]
-        assert rle["counts"] == mask_utils.encode(np.asfortranarray(image))["counts"].decode()
+    for whole_pixels in (False, True):
+        encoded = masks_to_rle(masks, boxes, 50, 70, whole_pixels=whole_pixels)
+        pasted = paste_masks(masks, boxes, 50, 70, whole_pixels=whole_pixels).numpy()
+        assert len(encoded) == 300 and pasted.any()
+        for rle, image in zip(encoded, pasted, strict=True):
+            assert rle["size"] == [50, 70]
+            assert rle["counts"] == mask_utils.encode(np.asfortranarray(image))["counts"].decode()
 
 
 def test_nothing_to_encode(each_implementation):
@@ -31,6 +32,13 @@ def test_nothing_to_encode(each_implementation):
     boxes = np.array([[np.nan, 0, 9, 9], [0, 0, np.inf, 9], [5, 5, 5, 9], [-3e38, 0, 3e38, 9]])
     for rle in masks_to_rle(np.ones([4, 28, 28]), boxes, 20, 30):
         assert mask_utils.area(rle) == 0
+    # In whole pixels a box without width still covers one column, here of the rows 4 to 9: a cell
+    # wider, it goes from y = 4.86 to 9.14.
+    areas = [
+        mask_utils.area(rle)
+        for rle in masks_to_rle(np.ones([4, 28, 28]), boxes, 20, 30, whole_pixels=True)
+    ]
+    assert areas == [0, 0, 6, 0]
 
 
 def test_wrong_arguments_are_named(each_implementation):

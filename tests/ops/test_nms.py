@@ -82,6 +82,18 @@ def test_equals_the_slow_reference(each_implementation, rng, classes):
             assert kept(result, image) == expected
 
 
+def test_only_the_best_take_part(each_implementation, rng):
+    boxes, scores, classes = crowd(rng, 2, 60, 3)
+    scores[0, ::7], boxes[1, ::9, 0] = np.nan, np.inf
+    for pre_nms_top_n in (1, 20, 60, 100):
+        result = nms(boxes, scores, classes, 0.4, 0.3, 50, pre_nms_top_n)
+        for image in range(2):
+            arguments = (boxes[image], scores[image], classes[image], 0.4, 0.3, 50, pre_nms_top_n)
+            assert kept(result, image) == reference.nms(*arguments)
+    none = nms(boxes[:, :0], scores[:, :0], classes[:, :0], 0.4, 0.3, 5, 10)
+    assert not none[0].numpy().any() and none[1].numpy().tolist() == [0, 0]
+
+
 def test_equals_detectron2(each_implementation):
     boxes, scores = GOLDEN["nms.boxes"][None], GOLDEN["nms.scores"][None]
     classes = GOLDEN["nms.classes"][None]
@@ -139,6 +151,8 @@ def test_wrong_arguments_are_named(compiled_ops):
         nms(boxes, scores, classes, 50, 0.05, 5)
     with pytest.raises(ValueError, match="max_output must be positive"):
         nms(boxes, scores, classes, 0.5, 0.05, 0)
+    with pytest.raises(ValueError, match="pre_nms_top_n must be 0, for all boxes, or more, got -1"):
+        nms(boxes, scores, classes, 0.5, 0.05, 5, pre_nms_top_n=-1)
     with pytest.raises(ValueError, match="scores must have 2 dimensions"):
         nms(boxes, scores[0], classes, 0.5, 0.05, 5)
     call = {"iou_threshold": 0.5, "score_threshold": 0.0, "max_output": 5}
@@ -146,3 +160,8 @@ def test_wrong_arguments_are_named(compiled_ops):
         load().mrcnn_nms(boxes=boxes, scores=scores[:, :2], classes=classes, **call)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"classes must be \[1,3\].*\[2,3\]"):
         load().mrcnn_nms(boxes=boxes, scores=scores, classes=tf.zeros([2, 3], tf.int32), **call)
+    call |= {"boxes": boxes, "scores": scores, "classes": classes}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="score_threshold must be at least 0"):
+        load().mrcnn_nms(**call | {"mode": "linear", "score_threshold": -1.0})
+    with pytest.raises(tf.errors.InvalidArgumentError, match="sigma must be above 0, got 0"):
+        load().mrcnn_nms(**call, mode="gaussian", sigma=0.0)

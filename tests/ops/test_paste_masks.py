@@ -13,6 +13,9 @@ from tests.ops.reference import GOLDEN as GOLDEN_NAME
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / GOLDEN_NAME)
 
 
+TORCHVISION = np.load(Path(__file__).parents[1] / "golden" / "paste_masks.npz")
+
+
 def some_masks(rng, count):
     masks = rng.random([count, 14, 14]).astype(np.float32)
     corners = rng.uniform(-10, 40, [count, 2])
@@ -103,3 +106,12 @@ def test_wrong_arguments_are_named(compiled_ops):
     call = {"masks": tf.ones([2, 28, 28]), "height": 10, "width": 10, "threshold": 0.5}
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"boxes must be \[2,4\]"):
         load().mrcnn_paste_masks(boxes=tf.zeros([3, 4]), **call)
+
+
+def test_whole_pixels_equal_torchvision(each_implementation):
+    masks, boxes = TORCHVISION["masks"].astype(np.float32), TORCHVISION["boxes"]
+    expected = np.unpackbits(TORCHVISION["pixels_packed"], axis=1).reshape(-1, 60, 80)
+    pasted = paste_masks(masks, boxes, 60, 80, whole_pixels=True).numpy()
+    assert (expected.sum((1, 2)) > 0).sum() >= 12
+    np.testing.assert_array_equal(pasted, expected)
+    assert (paste_masks(masks, boxes, 60, 80).numpy() != expected).any()
