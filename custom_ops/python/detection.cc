@@ -1,8 +1,7 @@
-// RoIAlign, NMS and matching for Python.
+// RoIAlign and matching for Python.
 #include <cmath>
 
 #include "../kernels/match_boxes.h"
-#include "../kernels/nms.h"
 #include "../kernels/roi_align.h"
 #include "module.h"
 
@@ -14,11 +13,6 @@ namespace {
 using Floats = py::array_t<float>;
 
 constexpr int64_t kLargestSide = 1 << 24;  // beyond it a float32 skips cells
-
-int64_t CheckedBoxes(const std::string& name, int64_t count) {
-  if (count > INT32_MAX) throw py::value_error(name + " has more rows than an int32 can index");
-  return count;
-}
 
 std::pair<int, int> CheckedOutputSize(const py::object& output_size) {
   std::pair<int, int> size;
@@ -68,9 +62,13 @@ void CheckOptions(const RoiAlignOptions& options, const std::string& maps) {
   }
 }
 
-Floats RoiAlign(const std::vector<py::object>& pyramid, const py::object& boxes_argument,
-                const py::object& output_size, const std::vector<int64_t>& strides,
-                int sampling_ratio, bool aligned, double canonical_size, int canonical_level) {
+// Feature maps, and all that is summed from them, are float32 unless they are float16.
+bool IsHalf(const py::object& argument) { return py::isinstance<py::array_t<Float16>>(argument); }
+
+template <class Element>
+py::array RoiAlignOf(const std::vector<py::object>& pyramid, const py::object& boxes_argument,
+                     const py::object& output_size, const std::vector<int64_t>& strides,
+                     int sampling_ratio, bool aligned, double canonical_size, int canonical_level) {
   if (pyramid.size() != strides.size()) {
     throw py::value_error("strides must be one for each map of the pyramid");
   }
@@ -84,39 +82,49 @@ Floats RoiAlign(const std::vector<py::object>& pyramid, const py::object& boxes_
                           sampling_ratio,
                           aligned,
                           MakeLevels(strides, canonical_size, canonical_level)};
-  std::vector<Floats> maps;
-  std::vector<const float*> features;
+  std::vector<py::array_t<Element>> maps;
+  std::vector<const Element*> features;
   for (size_t l = 0; l < pyramid.size(); ++l) {
     const int64_t channels = l == 0 ? kAny : options.channels;
-    maps.push_back(CheckedArray<float>("pyramid[" + std::to_string(l) + "]", pyramid[l],
-                                       {options.batch, kAny, kAny, channels}));
+    maps.push_back(CheckedArray<Element>("pyramid[" + std::to_string(l) + "]", pyramid[l],
+                                         {options.batch, kAny, kAny, channels}));
     features.push_back(maps[l].data());
     options.channels = maps[l].shape(3);
     options.levels[l].height = maps[l].shape(1);
     options.levels[l].width = maps[l].shape(2);
   }
   CheckOptions(options, "pyramid");
-  Floats pooled(
+  py::array_t<Element> pooled(
       std::vector<py::ssize_t>{options.batch, options.num_boxes, height, width, options.channels});
   const float* from = boxes.data();
-  float* to = pooled.mutable_data();
+  Element* to = pooled.mutable_data();
   {
     py::gil_scoped_release released;
-    RoiAlignCpu<float>(options, features, from, to, Threads());
+    RoiAlignCpu<Element>(options, features, from, to, Threads());
   }
   return pooled;
 }
 
-std::vector<Floats> RoiAlignGrad(const py::object& gradient_argument,
-                                 const py::object& boxes_argument,
-                                 const std::vector<std::pair<int64_t, int64_t>>& pyramid_sizes,
-                                 const std::vector<int64_t>& strides, int sampling_ratio,
-                                 bool aligned, double canonical_size, int canonical_level) {
+py::array RoiAlign(const std::vector<py::object>& pyramid, const py::object& boxes,
+                   const py::object& output_size, const std::vector<int64_t>& strides,
+                   int sampling_ratio, bool aligned, double canonical_size, int canonical_level) {
+  const bool half = !pyramid.empty() && IsHalf(pyramid[0]);
+  return (half ? RoiAlignOf<Float16> : RoiAlignOf<float>)(pyramid, boxes, output_size, strides,
+                                                          sampling_ratio, aligned, canonical_size,
+                                                          canonical_level);
+}
+
+template <class Element>
+std::vector<py::array> RoiAlignGradOf(const py::object& gradient_argument,
+                                      const py::object& boxes_argument,
+                                      const std::vector<std::pair<int64_t, int64_t>>& pyramid_sizes,
+                                      const std::vector<int64_t>& strides, int sampling_ratio,
+                                      bool aligned, double canonical_size, int canonical_level) {
   if (pyramid_sizes.size() != strides.size()) {
     throw py::value_error("strides must be one for each of pyramid_sizes");
   }
   const Floats boxes = CheckedArray<float>("boxes", boxes_argument, {kAny, kAny, 4});
-  const Floats gradient = CheckedArray<float>("gradient", gradient_argument,
+  const auto gradient = CheckedArray<Element>("gradient", gradient_argument,
                                               {boxes.shape(0), boxes.shape(1), kAny, kAny, kAny});
   if (std::max(gradient.shape(2), gradient.shape(3)) > kLargestSide) {
     throw py::value_error("gradient must have bins of 1 to 2**24 a side");
@@ -134,49 +142,31 @@ std::vector<Floats> RoiAlignGrad(const py::object& gradient_argument,
     options.levels[l].width = pyramid_sizes[l].second;
   }
   CheckOptions(options, "pyramid_sizes");
-  std::vector<Floats> gradients;
-  std::vector<float*> to;
+  std::vector<py::array> gradients;
+  std::vector<Element*> to;
   for (const RoiAlignLevel& level : options.levels) {
-    gradients.emplace_back(
+    py::array_t<Element> map(
         std::vector<py::ssize_t>{options.batch, level.height, level.width, options.channels});
-    to.push_back(gradients.back().mutable_data());
+    to.push_back(map.mutable_data());
+    gradients.push_back(std::move(map));
   }
-  const float* from = gradient.data();
+  const Element* from = gradient.data();
   const float* corners = boxes.data();
   {
     py::gil_scoped_release released;
-    RoiAlignGradCpu<float>(options, from, corners, to, Threads());
+    RoiAlignGradCpu<Element>(options, from, corners, to, Threads());
   }
   return gradients;
 }
 
-py::tuple Nms(const py::object& boxes_argument, const py::object& scores_argument,
-              const py::object& classes_argument, float iou_threshold, float score_threshold,
-              int64_t max_output) {
-  const Floats boxes = CheckedArray<float>("boxes", boxes_argument, {kAny, kAny, 4});
-  const int64_t batch = boxes.shape(0), num_boxes = CheckedBoxes("boxes", boxes.shape(1));
-  const Floats scores = CheckedArray<float>("scores", scores_argument, {batch, num_boxes});
-  const auto classes = CheckedArray<int32_t>("classes", classes_argument, {batch, num_boxes});
-  if (!(iou_threshold >= 0.0f && iou_threshold <= 1.0f)) {
-    throw py::value_error("iou_threshold must be in 0..1, got " + std::to_string(iou_threshold));
-  }
-  if (std::isnan(score_threshold)) throw py::value_error("score_threshold must not be NaN");
-  if (max_output < 1 || max_output > INT32_MAX) {
-    throw py::value_error("max_output must be positive, got " + std::to_string(max_output));
-  }
-  const NmsOptions options{batch,         num_boxes,       max_output,     0,
-                           iou_threshold, score_threshold, NmsMode::kHard, 0.0f};
-  py::array_t<int32_t> indices(std::vector<py::ssize_t>{batch, max_output});
-  py::array_t<int32_t> count(std::vector<py::ssize_t>{batch});
-  const float *corners = boxes.data(), *values = scores.data();
-  const int32_t* ids = classes.data();
-  int32_t *to_indices = indices.mutable_data(), *to_count = count.mutable_data();
-  {
-    py::gil_scoped_release released;
-    std::vector<float> kept_scores(batch * max_output);
-    NmsCpu(options, corners, values, ids, to_indices, kept_scores.data(), to_count, Threads());
-  }
-  return py::make_tuple(indices, count);
+std::vector<py::array> RoiAlignGrad(const py::object& gradient, const py::object& boxes,
+                                    const std::vector<std::pair<int64_t, int64_t>>& pyramid_sizes,
+                                    const std::vector<int64_t>& strides, int sampling_ratio,
+                                    bool aligned, double canonical_size, int canonical_level) {
+  return (IsHalf(gradient) ? RoiAlignGradOf<Float16>
+                           : RoiAlignGradOf<float>)(gradient, boxes, pyramid_sizes, strides,
+                                                    sampling_ratio, aligned, canonical_size,
+                                                    canonical_level);
 }
 
 py::array_t<int32_t> MatchBoxes(const py::object& anchors_argument,
@@ -216,7 +206,7 @@ void RegisterDetection(py::module_& module) {
              R"doc(Pools a fixed grid of features from every box, as mrcnn_tf.ops.roi_align does.
 
 Args:
-    pyramid: list of float32 maps [B, H_l, W_l, C], finest first.
+    pyramid: list of float32 or float16 maps [B, H_l, W_l, C], finest first.
     boxes: float32 [B, N, 4] as x1, y1, x2, y2 in pixels.
     output_size: height and width of the grid; one number for both.
     strides: pixels between neighbouring cells, one for each map, doubling.
@@ -226,7 +216,7 @@ Args:
     canonical_level: base-2 logarithm of that level's stride.
 
 Returns:
-    float32 [B, N, height, width, C].)doc");
+    [B, N, height, width, C] in the dtype of the maps; sums are float32.)doc");
   module.def("roi_align_grad", RoiAlignGrad, py::arg("gradient"), py::arg("boxes"),
              py::arg("pyramid_sizes"), py::arg("strides"), py::arg("sampling_ratio") = 2,
              py::arg("aligned") = true, py::arg("canonical_size") = 224.0,
@@ -234,28 +224,14 @@ Returns:
              R"doc(The gradient of roi_align with respect to the pyramid.
 
 Args:
-    gradient: float32 [B, N, height, width, C], of what roi_align returned.
+    gradient: float32 or float16 [B, N, height, width, C], of what roi_align returned.
     boxes: float32 [B, N, 4].
     pyramid_sizes: (H_l, W_l) of each map.
 
 The other arguments are those of roi_align.
 
 Returns:
-    list of float32 [B, H_l, W_l, C], the same whatever the number of threads.)doc");
-  module.def("nms", Nms, py::arg("boxes"), py::arg("scores"), py::arg("classes"),
-             py::arg("iou_threshold"), py::arg("score_threshold"), py::arg("max_output"),
-             R"doc(Non-maximum suppression class by class, as mrcnn_tf.ops.nms does it.
-
-Args:
-    boxes: float32 [B, N, 4] as x1, y1, x2, y2 in pixels.
-    scores: float32 [B, N].
-    classes: int32 [B, N].
-    iou_threshold: 0..1; a box that overlaps a kept one of its class by more is dropped.
-    score_threshold: only boxes above it are kept.
-    max_output: number of results for each image.
-
-Returns:
-    indices int32 [B, max_output] by descending score, padded with 0, and count int32 [B].)doc");
+    list of [B, H_l, W_l, C] in the dtype of gradient, the same whatever the number of threads.)doc");
   module.def(
       "match_boxes", MatchBoxes, py::arg("anchors"), py::arg("boxes"), py::arg("valid"),
       py::arg("high_threshold"), py::arg("low_threshold"), py::arg("allow_low_quality"),

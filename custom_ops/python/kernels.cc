@@ -7,4 +7,6 @@ PYBIND11_MODULE(kernels, module) {
       "must be contiguous and of the dtype named. Other Python threads run meanwhile.";
   mrcnn::RegisterDetection(module);
   mrcnn::RegisterMasks(module);
+  mrcnn::RegisterNms(module);
+  mrcnn::RegisterProposals(module);
 }

@@ -15,12 +15,22 @@
 #include <thread>
 #include <vector>
 
+#include "../kernels/narrow_float.h"
 #include "../kernels/parallel_for.h"
+
+// numpy.float16, for which pybind11 has no C++ type.
+template <>
+struct pybind11::detail::npy_format_descriptor<mrcnn::Float16> {
+  static constexpr auto name = const_name("numpy.float16");
+  static pybind11::dtype dtype() { return pybind11::dtype("e"); }
+};
 
 namespace mrcnn {
 
 void RegisterDetection(pybind11::module_& module);
 void RegisterMasks(pybind11::module_& module);
+void RegisterNms(pybind11::module_& module);
+void RegisterProposals(pybind11::module_& module);
 
 constexpr int64_t kAny = -1;
 
@@ -55,6 +65,14 @@ pybind11::array_t<T> CheckedArray(const std::string& name, const pybind11::objec
     throw py::value_error(name + " must be contiguous: see numpy.ascontiguousarray");
   }
   return py::reinterpret_borrow<py::array_t<T>>(argument);
+}
+
+// The number of rows of an argument that results index by int32.
+inline int64_t CheckedBoxes(const std::string& name, int64_t count) {
+  if (count > INT32_MAX) {
+    throw pybind11::value_error(name + " has more rows than an int32 can index");
+  }
+  return count;
 }
 
 // One thread for each core at most, and none for work that is done sooner than a thread starts.
