@@ -1,0 +1,128 @@
+"""`mrcnn-tf benchmark`: how fast the compiled ops are here, beside those of other libraries."""
+
+import argparse
+import os
+
+EXAMPLES = """
+examples:
+  mrcnn-tf benchmark ops
+  mrcnn-tf benchmark ops --cases roi_align_7 nms_12000 --rounds 15 --json figures.json
+  mrcnn-tf benchmark ops --peers /opt/torch/bin/python
+  mrcnn-tf benchmark ops --quick
+
+Ours and the peer take turns on the same inputs, on the CPU with all its cores, each in a process of
+its own; the medians count. Peers are tf.image, torchvision, and "plain": the same op of this
+package in plain TensorFlow. ratio is the peer's time divided by ours, bound the least time that
+this machine's memory allows. Before you measure, let nothing else run.
+
+cases:
+"""
+
+_HOW_TO_GET_PEERS = (
+    "torchvision is left out: there is no .venv-peers/bin/python; scripts/setup_peers makes it, "
+    "and --peers PYTHON names another one"
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    from mrcnn_tf.benchmark.cases import CASES
+
+    parser = subparsers.add_parser(
+        "benchmark",
+        help="time the compiled ops beside other libraries'",
+        description="Time the compiled ops beside those of other libraries.",
+        epilog=EXAMPLES + "\n".join(f"  {name:<18} {case.what}" for name, case in CASES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", metavar="ops", choices=("ops",), help="what is timed: the ops")
+    parser.add_argument(
+        "--cases", nargs="+", metavar="CASE", default=list(CASES), help="some of the cases only"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=7, metavar="N", help="turns of either side (default: 7)"
+    )
+    parser.add_argument(
+        "--peers",
+        metavar="PYTHON",
+        help="Python that has torch, torchvision and pycocotools "
+        "(default: .venv-peers/bin/python if it is there)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="an eighth of every size, to see that everything runs; such figures mean nothing",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the rows to a JSON file")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mrcnn_tf.benchmark import count_rows, find_peers, run_cases
+    from mrcnn_tf.data.write_json import write_json
+
+    peers = args.peers or find_peers()
+    if args.peers and not os.access(args.peers, os.X_OK):
+        raise ValueError(f"--peers: there is no program {args.peers}; see scripts/setup_peers")
+    if peers is None:
+        print(_HOW_TO_GET_PEERS)
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if busy > 0.5:
+        print(f"other programs keep {busy:.1f} cores busy: the figures will be off, ratios as well")
+    rows = []
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("starting", total=count_rows(args.cases, peers is not None))
+            for row in run_cases(
+                args.cases,
+                args.rounds,
+                peers,
+                args.quick,
+                tell=lambda text: progress.update(task, description=text),
+            ):
+                rows.append(row)
+                progress.advance(task)
+    finally:
+        # Minutes of measurements are not lost to a case that fails, or to Ctrl-C.
+        if rows:
+            console = Console()
+            # A file has no width; 80 columns would cut the names.
+            Console(width=None if console.is_terminal else 140).print(_table(rows, args.quick))
+            if args.json:
+                write_json(args.json, rows)
+    return 0
+
+
+def _table(rows: list[dict], is_quick: bool):
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from mrcnn_tf.benchmark.agreement import describe
+
+    title = "an eighth of every size: these figures mean nothing" if is_quick else None
+    table = Table(title=title, box=SIMPLE_HEAD)
+    for column in ("case", "peer"):
+        table.add_column(column, no_wrap=True)
+    for column in ("ours ms", "peer ms", "ratio", "bound ms"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("agreement", no_wrap=True)
+    shows_memory = any(row["ours_peak_mib"] is not None for row in rows)
+    if shows_memory:
+        table.add_column("peak MiB", justify="right")
+    for row in rows:
+        cells = [row["case"], row["peer"], _number(row["ours_ms"]), _number(row["peer_ms"])]
+        cells += [f"{row['ratio']:.1f}", _number(row["bound_ms"]), describe(row["agreement"])]
+        if shows_memory:
+            peaks = [row["ours_peak_mib"], row["peer_peak_mib"]]
+            cells.append("" if None in peaks else " / ".join(f"{peak:.1f}" for peak in peaks))
+        table.add_row(*cells)
+    return table
+
+
+def _number(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return ""
+    return f"{milliseconds:.2f}" if milliseconds < 10 else f"{milliseconds:.1f}"
