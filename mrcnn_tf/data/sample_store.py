@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from mrcnn_tf.data.instance_masks import pack_crops, unpack_crops
 from mrcnn_tf.data.transforms import Sample
 
-_FORMAT = 1  # raised when what is stored changes
+_FORMAT = 2  # raised when what is stored changes
 
 
 class MemoryStore:
@@ -37,7 +38,11 @@ class MemoryStore:
 
 
 class FolderStore:
-    """Keeps samples in a folder, one uncompressed .npz file each.
+    """Keeps samples in a folder, one uncompressed .zip file of raw arrays each.
+
+    It is no .npz file, as NumPy parses the head of an array with `ast`, which CPython 3.11 does not
+    bear in several threads (python/cpython#106905), and readers are threads beside the one that
+    traces the training step.
 
     Samples are written to a subfolder named after `description`, so that a folder can be shared by
     data sets and settings. A sample is read only while its image file is as it was when it was
@@ -59,9 +64,8 @@ class FolderStore:
 
     def get(self, image_id: int) -> Sample | None:
         try:
-            with np.load(self._path(image_id)) as stored:
-                values = {key: stored[key] for key in stored.files}
-        except (FileNotFoundError, EOFError, ValueError, BadZipFile):
+            values = _read_arrays(self._path(image_id))
+        except (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
             return None  # absent or damaged: read from the image again
         if not np.array_equal(values.pop("stamp"), self._stamp(image_id)):
             return None
@@ -71,22 +75,22 @@ class FolderStore:
     def put(self, sample: Sample) -> None:
         packed, shapes = pack_crops(sample.crops)
         path = self._path(sample.image_id)
-        temporary = path.with_name(f"{path.stem}.{os.getpid()}-{threading.get_ident()}.tmp.npz")
-        np.savez(
-            temporary,
-            image=sample.image,
-            boxes=sample.boxes,
-            classes=sample.classes,
-            is_crowd=sample.is_crowd,
-            mask_boxes=sample.mask_boxes,
-            packed=packed,
-            shapes=shapes,
-            stamp=self._stamp(sample.image_id),
-        )
+        temporary = path.with_name(f"{path.stem}.{os.getpid()}-{threading.get_ident()}.tmp")
+        arrays = {
+            "image": sample.image,
+            "boxes": sample.boxes,
+            "classes": sample.classes,
+            "is_crowd": sample.is_crowd,
+            "mask_boxes": sample.mask_boxes,
+            "packed": packed,
+            "shapes": shapes,
+            "stamp": self._stamp(sample.image_id),
+        }
+        _write_arrays(temporary, arrays)
         os.replace(temporary, path)
 
     def _path(self, image_id: int) -> Path:
-        return self._folder / f"{image_id}.npz"
+        return self._folder / f"{image_id}.zip"
 
     def _stamp(self, image_id: int) -> np.ndarray:
         try:
@@ -94,3 +98,20 @@ class FolderStore:
         except OSError:
             return np.zeros(2, np.int64)
         return np.array([status.st_size, status.st_mtime_ns], np.int64)
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    heads = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("heads.json", json.dumps(heads))
+        for name, array in arrays.items():
+            file.writestr(name, np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path) as file:
+        heads = json.loads(file.read("heads.json"))
+        return {
+            name: np.frombuffer(bytearray(file.read(name)), dtype).reshape(shape)
+            for name, (dtype, shape) in heads.items()
+        }

@@ -96,7 +96,7 @@ def test_caches_hold_everything_and_a_changed_image_is_read_again(tmp_path):
         for a, b in zip(plain, cached, strict=True):
             for name in a:
                 np.testing.assert_array_equal(a[name], b[name], err_msg=name)
-    assert len(list((tmp_path / "cache").glob("*/*.npz"))) == 3
+    assert len(list((tmp_path / "cache").glob("*/*.zip"))) == 3
 
     other_size = data.coco(*files, batch_size=1, size=20, cache=tmp_path / "cache")
     assert {r["image"].shape for r in rows(other_size)} == {(14, 20, 3), (20, 14, 3)}
@@ -104,7 +104,7 @@ def test_caches_hold_everything_and_a_changed_image_is_read_again(tmp_path):
     os.utime(folder.images_folder / "0010.png", (1, 1))
     row = next(rows(data.coco(*files, **settings, cache=tmp_path / "cache")))
     assert set(row["image"].flatten()) == {77}
-    damaged = next((tmp_path / "cache").glob("*/10.npz"))
+    damaged = next((tmp_path / "cache").glob("*/10.zip"))
     damaged.write_bytes(damaged.read_bytes()[:100])
     row = next(rows(data.coco(*files, **settings, cache=tmp_path / "cache")))
     assert set(row["image"].flatten()) == {77}
