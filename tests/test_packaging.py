@@ -18,7 +18,7 @@ ROWS = [
     ["losses"],
     ["layers"],
     ["models"],
-    ["data", "training", "evaluation", "export", "weights", "visualize"],
+    ["data", "training", "evaluation", "export", "weights", "visualize", "benchmark"],
     ["cli"],
 ]
 # Reading data is part of training on it, evaluating on it and drawing it, and training evaluates

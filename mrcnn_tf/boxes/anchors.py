@@ -29,14 +29,18 @@ def cell_anchors(size: float, ratios: tuple[float, ...]) -> np.ndarray:
 
 
 def make_anchors(
-    height: tf.Tensor, width: tf.Tensor, stride: int, cell: np.ndarray, offset: float = 0.0
+    height: tf.Tensor,
+    width: tf.Tensor,
+    stride: int | tuple,
+    cell: np.ndarray,
+    offset: float = 0.0,
 ) -> tf.Tensor:
     """Anchors of one pyramid level, in the order of the RPN's outputs: row, column, anchor.
 
     Args:
         height: rows of the feature map.
         width: columns of the feature map.
-        stride: pixels between two cells.
+        stride: pixels between two cells; a pair is that between rows and that between columns.
         cell: `[A, 4]`, from `cell_anchors`.
         offset: position of the first centre, in strides: 0 as in torchvision and Detectron2,
             0.5 for the middle of the cell.
@@ -50,8 +54,10 @@ def make_anchors(
     array([[-16., -16.,  16.,  16.],
            [  0., -16.,  32.,  16.]], dtype=float32)
     """
-    columns = (tf.cast(tf.range(width), tf.float32) + offset) * stride
-    rows = (tf.cast(tf.range(height), tf.float32) + offset) * stride
+    strides = stride if isinstance(stride, tuple) else (stride, stride)
+    down, right = (tf.cast(pixels, tf.float32) for pixels in strides)
+    columns = (tf.cast(tf.range(width), tf.float32) + offset) * right
+    rows = (tf.cast(tf.range(height), tf.float32) + offset) * down
     x, y = tf.meshgrid(columns, rows)
     shifts = tf.stack([x, y, x, y], axis=-1)  # [H, W, 4]
     return tf.reshape(shifts[:, :, None, :] + tf.constant(cell), [-1, 4])

@@ -15,7 +15,12 @@ VERBS = {
     "train": ("mrcnn_tf.cli.train", "train on a COCO folder"),
     "evaluate": ("mrcnn_tf.cli.evaluate", "measure the COCO AP of a model"),
     "predict": ("mrcnn_tf.cli.predict", "find the objects in images"),
+    "import-weights": (
+        "mrcnn_tf.cli.import_weights",
+        "make a model from torchvision's or Detectron2's weights",
+    ),
     "export": ("mrcnn_tf.cli.export", "write a SavedModel for serving"),
+    "benchmark": ("mrcnn_tf.cli.benchmark", "time the compiled ops beside other libraries'"),
     "info": ("mrcnn_tf.cli.info", "show versions, compiled ops and devices"),
 }
 

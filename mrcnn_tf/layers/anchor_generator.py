@@ -16,6 +16,10 @@ class AnchorGenerator(keras.layers.Layer):
         ratios: height / width of the anchors.
         strides: pixels between two positions, one a level.
         offset: position of the first centre in strides, see `make_anchors`.
+        rounded: whole pixels, as in torchvision: the anchors of a cell have their corners rounded,
+            and a level of n rows has its centres `image height // n` apart, the image being the
+            first level times its stride. An image 800 px high has 13 rows of stride 64, which
+            stand every 61 px.
 
     Call arguments:
         pyramid: list of `[B, H, W, C]`.
@@ -30,7 +34,9 @@ class AnchorGenerator(keras.layers.Layer):
     TensorShape([192, 4])
     """
 
-    def __init__(self, sizes, ratios, strides, offset: float = 0.0, **kwargs):
+    def __init__(
+        self, sizes, ratios, strides, offset: float = 0.0, rounded: bool = False, **kwargs
+    ):
         super().__init__(autocast=False, dtype="float32", **kwargs)
         self.sizes = tuple(
             tuple(size) if isinstance(size, (list, tuple)) else (size,) for size in sizes
@@ -38,6 +44,7 @@ class AnchorGenerator(keras.layers.Layer):
         self.ratios = tuple(ratios)
         self.strides = tuple(strides)
         self.offset = offset
+        self.rounded = rounded
         if len(self.sizes) != len(self.strides):
             raise ValueError(
                 f"anchor_sizes has {len(self.sizes)} entries, but the pyramid has "
@@ -55,11 +62,13 @@ class AnchorGenerator(keras.layers.Layer):
     def call(self, pyramid):
         anchors = []
         for features, sizes, stride in zip(pyramid, self.sizes, self.strides, strict=True):
-            cell = [cell_anchors(size, self.ratios) for size in sizes]
-            shape = tf.shape(features)
-            anchors.append(
-                make_anchors(shape[1], shape[2], stride, np.concatenate(cell), self.offset)
-            )
+            cell = np.concatenate([cell_anchors(size, self.ratios) for size in sizes])
+            height, width = tf.unstack(tf.shape(features)[1:3])
+            if self.rounded:
+                cell = np.round(cell)
+                image = tf.shape(pyramid[0])[1:3] * self.strides[0]
+                stride = (image[0] // height, image[1] // width)
+            anchors.append(make_anchors(height, width, stride, cell, self.offset))
         return anchors
 
     def get_config(self):
@@ -71,4 +80,5 @@ class AnchorGenerator(keras.layers.Layer):
             "ratios": self.ratios,
             "strides": self.strides,
             "offset": self.offset,
+            "rounded": self.rounded,
         }

@@ -21,6 +21,7 @@ def build_backbone(
     stride_in_1x1: bool = False,
     frozen_stages: int = 0,
     base_channels: int | None = None,
+    epsilon: float | None = None,
     dtype=None,
 ) -> Backbone:
     """Builds a backbone, its weights included.
@@ -32,6 +33,7 @@ def build_backbone(
         stride_in_1x1: For bottleneck ResNets (50 and 101), see `ResNet`.
         frozen_stages: 0 to 5, see `ResNet` and `EfficientNetLite0`.
         base_channels: For ResNets, channels of the stem; 64 if not given. See `ResNet`.
+        epsilon: For ResNets, added to variances; 1e-5 if not given.
         dtype: dtype or dtype policy of the convolutions; Keras's global one if not given.
 
     Raises:
@@ -48,4 +50,8 @@ def build_backbone(
         if not name.startswith("resnet"):
             raise ValueError(f"base_channels is an option of ResNets; {name} has fixed channels")
         options["base_channels"] = base_channels
+    if epsilon is not None:
+        if not name.startswith("resnet"):
+            raise ValueError(f"epsilon is an option of ResNets; {name} has its own")
+        options["epsilon"] = epsilon
     return BACKBONES[name](**options)

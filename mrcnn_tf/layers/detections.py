@@ -4,18 +4,27 @@ import keras
 import tensorflow as tf
 
 from mrcnn_tf.boxes import clip_boxes, decode_boxes
-from mrcnn_tf.ops import nms
+from mrcnn_tf.ops import nms, soft_nms
+
+NMS_METHODS = ("hard", "soft_linear", "soft_gaussian")
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
 class Detections(keras.layers.Layer):
     """Decode every class's box, drop unlikely ones and doubles within a class, keep the best.
 
+    The soft methods lower the score of a double instead of dropping it, and the score they return
+    is the lowered one; see `mrcnn_tf.ops.soft_nms`.
+
     Args:
         box_weights: factors of the deltas, see `decode_boxes`.
         score_threshold: lowest probability of a detection.
-        nms_threshold: IoU above which the less likely of two boxes of one class is dropped.
+        nms_threshold: IoU above which the less likely of two boxes of one class is dropped or, with
+            `"soft_linear"`, loses score; `"soft_gaussian"` has no threshold.
         max_detections: rows of the output.
+        nms_method: `"hard"`, `"soft_linear"` or `"soft_gaussian"`.
+        nms_sigma: of `"soft_gaussian"`: scores are multiplied by exp(-IoU^2 / nms_sigma).
+        min_size: smallest side of a detection in pixels; one without area is never kept.
 
     Call arguments:
         logits: `[B, N, K + 1]` float32, background last.
@@ -28,7 +37,10 @@ class Detections(keras.layers.Layer):
         dict of `boxes [B, D, 4]` (pixels, clipped), `classes [B, D]` int32, `scores [B, D]` and
         `num_detections [B]` int32; padded rows hold class -1 and zeros.
 
-    Reference: Fast R-CNN, section 3.2; torchvision's `postprocess_detections`.
+    Raises:
+        ValueError: another `nms_method`.
+
+    Reference: Fast R-CNN, section 3.2; torchvision's `postprocess_detections`; Soft-NMS, section 3.
     """
 
     def __init__(
@@ -37,13 +49,20 @@ class Detections(keras.layers.Layer):
         score_threshold: float = 0.05,
         nms_threshold: float = 0.5,
         max_detections: int = 100,
+        nms_method: str = "hard",
+        nms_sigma: float = 0.5,
+        min_size: float = 0.0,
         **kwargs,
     ):
         super().__init__(autocast=False, dtype="float32", **kwargs)
+        if nms_method not in NMS_METHODS:
+            raise ValueError(f"nms_method must be one of {NMS_METHODS}, got {nms_method!r}")
         self.box_weights = tuple(box_weights)
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
         self.max_detections = max_detections
+        self.nms_method, self.nms_sigma = nms_method, nms_sigma
+        self.min_size = min_size
         self.supports_jit = False
         self.built = True
 
@@ -63,23 +82,29 @@ class Detections(keras.layers.Layer):
         scores = tf.reshape(probabilities, [batch, rows * num_classes])
         classes = tf.reshape(classes, [batch, rows * num_classes])
         sides = boxes[..., 2:] - boxes[..., :2]
-        scores = tf.where(tf.reduce_all(sides > 0, axis=-1), scores, 0.0)
-        indices, num_detections = nms(
-            boxes,
-            scores,
-            classes,
-            iou_threshold=self.nms_threshold,
-            score_threshold=self.score_threshold,
-            max_output=self.max_detections,
-        )
+        is_box = (sides > 0) & (sides >= self.min_size)
+        scores = tf.where(tf.reduce_all(is_box, axis=-1), scores, 0.0)
+        indices, scores, num_detections = self._suppress(boxes, scores, classes)
         is_kept = tf.range(self.max_detections)[None] < num_detections[:, None]
         boxes = tf.gather(boxes, indices, batch_dims=1)
         return {
             "boxes": tf.where(is_kept[..., None], boxes, 0.0),
             "classes": tf.where(is_kept, tf.gather(classes, indices, batch_dims=1), -1),
-            "scores": tf.where(is_kept, tf.gather(scores, indices, batch_dims=1), 0.0),
+            "scores": tf.where(is_kept, scores, 0.0),
             "num_detections": num_detections,
         }
+
+    def _suppress(self, boxes, scores, classes):
+        options = {
+            "iou_threshold": self.nms_threshold,
+            "score_threshold": self.score_threshold,
+            "max_output": self.max_detections,
+        }
+        if self.nms_method == "hard":
+            indices, count = nms(boxes, scores, classes, **options)
+            return indices, tf.gather(scores, indices, batch_dims=1), count
+        method = self.nms_method.removeprefix("soft_")
+        return soft_nms(boxes, scores, classes, method, self.nms_sigma, **options)
 
     def get_config(self):
         config = super().get_config()
@@ -90,4 +115,7 @@ class Detections(keras.layers.Layer):
             "score_threshold": self.score_threshold,
             "nms_threshold": self.nms_threshold,
             "max_detections": self.max_detections,
+            "nms_method": self.nms_method,
+            "nms_sigma": self.nms_sigma,
+            "min_size": self.min_size,
         }

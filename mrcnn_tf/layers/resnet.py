@@ -29,6 +29,7 @@ class ResidualBlock(keras.layers.Layer):
         bottleneck: Which of the two kinds; a bottleneck works at `out_channels // 4`.
         stride_in_1x1: A bottleneck's stride is in its first 1x1 convolution instead of the 3x3.
         norm: `"frozen_batch_norm"` or `"batch_norm"`.
+        epsilon: added to the variance in it.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ResidualBlock(keras.layers.Layer):
         bottleneck: bool = True,
         stride_in_1x1: bool = False,
         norm: str = "frozen_batch_norm",
+        epsilon: float = EPSILON,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -48,8 +50,9 @@ class ResidualBlock(keras.layers.Layer):
         self.bottleneck = bottleneck
         self.stride_in_1x1 = stride_in_1x1
         self.norm = norm
+        self.epsilon = epsilon
 
-        common = {"norm": norm, "epsilon": EPSILON, "dtype": self.dtype_policy}
+        common = {"norm": norm, "epsilon": epsilon, "dtype": self.dtype_policy}
         with keras.name_scope(self.name):
             if bottleneck:
                 width = out_channels // 4
@@ -98,6 +101,7 @@ class ResidualBlock(keras.layers.Layer):
             "bottleneck": self.bottleneck,
             "stride_in_1x1": self.stride_in_1x1,
             "norm": self.norm,
+            "epsilon": self.epsilon,
         }
 
 
@@ -122,6 +126,8 @@ class ResNet(Backbone):
             makes C2 (Detectron2's `FREEZE_AT: 2`), up to 5 for all.
         base_channels: Channels of the stem; those of the stages are in proportion. 64 in the
             paper and in every pretrained model; fewer make a smaller network.
+        epsilon: Added to the variance in a normalisation. torchvision's detectors of 2018 to 2020
+            (`COCO_V1`) were trained, and are still run, with 0.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -142,6 +148,7 @@ class ResNet(Backbone):
         norm: str = "frozen_batch_norm",
         frozen_stages: int = 0,
         base_channels: int = 64,
+        epsilon: float = EPSILON,
         **kwargs,
     ):
         super().__init__(norm, frozen_stages, **kwargs)
@@ -158,6 +165,7 @@ class ResNet(Backbone):
         self.depth = depth
         self.stride_in_1x1 = stride_in_1x1
         self.base_channels = base_channels
+        self.epsilon = epsilon
         expansion = 4 if bottleneck else 1
         self.out_channels = tuple(base_channels * expansion * 2**stage for stage in range(4))
 
@@ -169,7 +177,7 @@ class ResNet(Backbone):
                 2,
                 activation="relu",
                 norm=norm,
-                epsilon=EPSILON,
+                epsilon=epsilon,
                 dtype=self.dtype_policy,
                 name="stem",
             )
@@ -184,6 +192,7 @@ class ResNet(Backbone):
                             bottleneck=bottleneck,
                             stride_in_1x1=stride_in_1x1,
                             norm=norm,
+                            epsilon=epsilon,
                             dtype=self.dtype_policy,
                             name=f"stage{stage + 2}_block{index + 1}",
                         )
@@ -202,4 +211,5 @@ class ResNet(Backbone):
             "depth": self.depth,
             "stride_in_1x1": self.stride_in_1x1,
             "base_channels": self.base_channels,
+            "epsilon": self.epsilon,
         }

@@ -23,6 +23,7 @@ from mrcnn_tf.models.arguments import (
     check_pair,
 )
 from mrcnn_tf.models.detector import Detector, split_input
+from mrcnn_tf.ops import mask_targets
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
@@ -42,6 +43,7 @@ class MaskRCNN(Detector):
         image_size: `(short, long)` sides in pixels to which `Predictor` and evaluation resize; n
             means (n, n).
         norm: `"frozen_batch_norm"` or `"batch_norm"`, of the backbone.
+        norm_epsilon: added to the variance in a ResNet; 1e-5 if not given.
         frozen_stages: backbone stages that are not trained, the stem being the first.
         stride_in_1x1: ResNet bottlenecks stride in the 1x1 convolution (the paper's weights)
             instead of the 3x3 (torchvision's).
@@ -52,17 +54,20 @@ class MaskRCNN(Detector):
         anchor_sizes: side in pixels of the square anchor, one a level from `fpn_min_level` to P6.
         anchor_ratios: height / width of the anchors.
         anchor_offset: position of the first anchor in strides; 0 as in the peers, or 0.5.
+        rounded_anchors: anchors at whole pixels as in torchvision, see `AnchorGenerator`.
         rpn_channels: default `fpn_channels`.
         rpn_convs: hidden convolutions of the RPN.
         rpn_pre_nms_top_n: proposals per level before NMS, `(training, inference)`.
         rpn_post_nms_top_n: proposals per image after it, `(training, inference)`.
         rpn_nms_threshold: IoU of the proposals' NMS.
         rpn_iou: anchors are positive from the second IoU on and negative below the first.
+        rpn_beta: smooth L1 loss's beta in the RPN.
         anchors_per_image: anchors sampled for the RPN's losses, at most half of them positive.
         roi_iou: IoU with an object from which a proposal is positive.
         rois_per_image: RoIs sampled for the heads' losses.
         positive_fraction: largest part of positive RoIs.
         roi_canonical_size: side in pixels of a box pooled from P4.
+        roi_aligned: RoIAlign shifts by half a cell (Detectron2); torchvision's does not.
         sampling_ratio: RoIAlign's bilinear samples per bin and axis; 0 is adaptive.
         box_pool_size: bins of the box head's features.
         box_fc: widths of the box head.
@@ -75,8 +80,14 @@ class MaskRCNN(Detector):
         class_agnostic_masks: one mask per RoI instead of one per class.
         binary_mask_targets: learn 0 and 1 (Detectron2) instead of the covered part of each bin
             (torchvision).
+        mask_target_samples: bilinear samples per bin and axis of a mask target; 0 is adaptive, as
+            in both peers, and slow without the compiled ops.
         score_threshold: lowest score of a detection.
+        min_detection_size: smallest side of a detection in pixels; torchvision has 0.01.
         nms_threshold: IoU of the detections' NMS, within a class.
+        nms_method: `"hard"`, or `"soft_linear"` or `"soft_gaussian"`, which lower the scores of
+            doubles instead of dropping them.
+        nms_sigma: of `"soft_gaussian"`.
         max_detections: rows of the output.
         loss_weights: factors by loss name; 1 where not given.
         seed: of the sampling of anchors and RoIs.
@@ -114,6 +125,7 @@ class MaskRCNN(Detector):
         image_size: int | tuple[int, int] = (800, 1333),
         *,
         norm: str = "frozen_batch_norm",
+        norm_epsilon: float | None = None,
         frozen_stages: int = 2,
         stride_in_1x1: bool = False,
         backbone_channels: int | None = None,
@@ -122,17 +134,20 @@ class MaskRCNN(Detector):
         anchor_sizes=(32, 64, 128, 256, 512),
         anchor_ratios=(0.5, 1.0, 2.0),
         anchor_offset: float = 0.0,
+        rounded_anchors: bool = False,
         rpn_channels: int | None = None,
         rpn_convs: int = 1,
         rpn_pre_nms_top_n: tuple[int, int] = (2000, 1000),
         rpn_post_nms_top_n: tuple[int, int] = (2000, 1000),
         rpn_nms_threshold: float = 0.7,
         rpn_iou: tuple[float, float] = (0.3, 0.7),
+        rpn_beta: float = 1.0 / 9,
         anchors_per_image: int = 256,
         roi_iou: float = 0.5,
         rois_per_image: int = 512,
         positive_fraction: float = 0.25,
         roi_canonical_size: float = 224,
+        roi_aligned: bool = True,
         sampling_ratio: int = 2,
         box_pool_size: int = 7,
         box_fc: tuple[int, ...] = (1024, 1024),
@@ -144,8 +159,12 @@ class MaskRCNN(Detector):
         mask_convs: int = 4,
         class_agnostic_masks: bool = False,
         binary_mask_targets: bool = False,
+        mask_target_samples: int = 2,
         score_threshold: float = 0.05,
+        min_detection_size: float = 0.0,
         nms_threshold: float = 0.5,
+        nms_method: str = "hard",
+        nms_sigma: float = 0.5,
         max_detections: int = 100,
         loss_weights: dict[str, float] | None = None,
         seed: int = 0,
@@ -169,10 +188,15 @@ class MaskRCNN(Detector):
         self.rpn_iou, self.roi_iou = check_pair("rpn_iou", rpn_iou), roi_iou
         if rpn_iou[0] > rpn_iou[1]:
             raise ValueError(f"rpn_iou {rpn_iou} must be (negative below, positive from).")
+        self.rpn_beta = rpn_beta
         self.anchors_per_image, self.rois_per_image = anchors_per_image, rois_per_image
         self.positive_fraction = positive_fraction
         self.box_weights, self.box_beta = tuple(box_weights), box_beta
-        self.binary_mask_targets = binary_mask_targets
+        self.mask_targets = {
+            "sampling_ratio": mask_target_samples,
+            "aligned": roi_aligned,
+            "binary": binary_mask_targets,
+        }
         policy = {"dtype": self.dtype_policy}
 
         # Features
@@ -182,6 +206,7 @@ class MaskRCNN(Detector):
             stride_in_1x1=stride_in_1x1,
             frozen_stages=frozen_stages,
             base_channels=backbone_channels,
+            epsilon=norm_epsilon,
             **policy,
         )
         self.normalize = NormalizeImages(self.backbone.image_mean, self.backbone.image_std)
@@ -195,7 +220,9 @@ class MaskRCNN(Detector):
 
         # Proposals
         strides = self.fpn.strides
-        self.anchors = AnchorGenerator(anchor_sizes, anchor_ratios, strides, anchor_offset)
+        self.anchors = AnchorGenerator(
+            anchor_sizes, anchor_ratios, strides, anchor_offset, rounded_anchors
+        )
         self.rpn = RPNHead(
             fpn_channels,
             self.anchors.num_anchors,
@@ -217,6 +244,7 @@ class MaskRCNN(Detector):
         pooling = {
             "strides": strides[:-1],
             "sampling_ratio": sampling_ratio,
+            "aligned": roi_aligned,
             "canonical_size": roi_canonical_size,
         }
         self.box_pooling = RoIPooling(box_pool_size, **pooling, **policy)
@@ -229,7 +257,15 @@ class MaskRCNN(Detector):
             name="box_head",
             **policy,
         )
-        self.detections = Detections(box_weights, score_threshold, nms_threshold, max_detections)
+        self.detections = Detections(
+            box_weights,
+            score_threshold,
+            nms_threshold,
+            max_detections,
+            nms_method,
+            nms_sigma,
+            min_detection_size,
+        )
         if mask:
             self.mask_pooling = RoIPooling(mask_pool_size, **pooling, **policy)
             self.mask_head = MaskHead(
@@ -293,7 +329,7 @@ class MaskRCNN(Detector):
         chosen = samples.get("anchors")
         if chosen is None:
             chosen = self._sample(labels, y, step, self.anchors_per_image, 0.5, stream=0)
-        values = L.rpn_losses(logits, deltas, anchors, matches, chosen, y["boxes"])
+        values = L.rpn_losses(logits, deltas, anchors, matches, chosen, y["boxes"], self.rpn_beta)
         losses = dict(zip(self.loss_names, values, strict=False))
 
         # Objects stand among the proposals, so that the heads have positives from the first step.
@@ -337,9 +373,7 @@ class MaskRCNN(Detector):
         logits = self.mask_head(pooled, training=training)
         shapes = tf.gather(y["mask_shapes"], matches, batch_dims=1)
         has_mask = tf.reduce_all(shapes > 0, axis=-1) & is_positive
-        targets = L.mask_targets(
-            y, boxes, matches, logits.shape[2], image_sizes, binary=self.binary_mask_targets
-        )
+        targets = mask_targets(y, boxes, matches, logits.shape[2], image_sizes, **self.mask_targets)
         return L.mask_loss(logits, classes, targets, tf.cast(has_mask, tf.float32))
 
     def _sample(self, labels, y, step, count: int, positive_fraction: float, stream: int):

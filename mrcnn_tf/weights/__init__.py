@@ -1,16 +1,34 @@
 """Pretrained weights: presets, and PyTorch checkpoints into Keras layers."""
 
+from mrcnn_tf.weights.array_pickles import read_array_pickle
 from mrcnn_tf.weights.backbone import load_backbone_weights
+from mrcnn_tf.weights.detectron2 import (
+    DETECTRON2_ARGUMENTS,
+    load_detectron2_weights,
+    model_from_detectron2,
+)
 from mrcnn_tf.weights.load_preset import copy_matching_weights, model_from_preset
 from mrcnn_tf.weights.presets import PRESETS, Preset
 from mrcnn_tf.weights.torch_files import read_state_dict, read_torch_file
+from mrcnn_tf.weights.torchvision_detection import (
+    TORCHVISION_ARGUMENTS,
+    load_torchvision_weights,
+    model_from_torchvision,
+)
 
 __all__ = [
+    "DETECTRON2_ARGUMENTS",
     "PRESETS",
     "Preset",
+    "TORCHVISION_ARGUMENTS",
     "copy_matching_weights",
     "load_backbone_weights",
+    "load_detectron2_weights",
+    "load_torchvision_weights",
+    "model_from_detectron2",
     "model_from_preset",
+    "model_from_torchvision",
+    "read_array_pickle",
     "read_state_dict",
     "read_torch_file",
 ]

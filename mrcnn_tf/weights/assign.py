@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from mrcnn_tf.layers.box_head import BoxHead
 from mrcnn_tf.layers.conv_norm import ConvNorm
 
 # Our weight of a normalisation: the name after the dot in PyTorch.
@@ -44,7 +45,8 @@ def assign_weights(
     """Assigns every tensor to its variable, or none and says everything that does not fit.
 
     Args:
-        weights: Tensor name to (variable, order of axes).
+        weights: Tensor name to (variable, order of axes), or to (variable, order of axes, rows),
+            where the tensor has so many rows in front that the variable lacks.
         tensors: The checkpoint.
         ignored: Says of a tensor name that it has no place here and need not have one.
         source: Name of the checkpoint for the error.
@@ -55,14 +57,15 @@ def assign_weights(
     missing = [name for name in weights if name not in tensors]
     unexpected = [name for name in tensors if name not in weights and not ignored(name)]
     values, misshaped = {}, []
-    for name, (variable, axes) in weights.items():
+    for name, (variable, axes, *rows) in weights.items():
         if name not in tensors:
             continue
-        tensor = tensors[name]
+        tensor, skipped = tensors[name], sum(rows)
         if tensor.ndim == len(axes):
-            values[name] = tensor.transpose(axes)
+            values[name] = tensor[skipped:].transpose(axes)
         if tensor.ndim != len(axes) or values[name].shape != tuple(variable.shape):
-            expected = tuple(variable.shape[axes.index(i)] for i in range(len(axes)))
+            first, *others = (variable.shape[axes.index(i)] for i in range(len(axes)))
+            expected = (first + skipped, *others)
             misshaped.append(f"{name} is {tensor.shape}, not {expected}")
     problems = [
         f"{len(names)} {what}: {_listing(names)}"
@@ -74,9 +77,25 @@ def assign_weights(
         if names
     ]
     if problems:
-        raise ValueError(f"{source} does not fit this backbone. Tensors " + "; ".join(problems))
-    for name, (variable, _) in weights.items():
+        raise ValueError(f"{source} does not fit this model. Tensors " + "; ".join(problems))
+    for name, (variable, *_) in weights.items():
         variable.assign(values[name].astype(np.float32))
+
+
+def make_channels_last(tensors: dict[str, np.ndarray], name: str, head: BoxHead) -> None:
+    """Reorders the inputs of a box head's first dense layer, whose features were channels-first.
+
+    A tensor of another shape is left as it is, for `assign_weights` to report.
+
+    Args:
+        tensors: The checkpoint; its tensor `[out, channels * bins * bins]` is replaced.
+        name: Of the tensor.
+        head: The box head that it belongs to.
+    """
+    dense, side = tensors.get(name), head.pool_size
+    if dense is not None and dense.shape[1:] == (head.in_channels * side**2,):
+        grid = dense.reshape(len(dense), -1, side, side)
+        tensors[name] = grid.transpose(0, 2, 3, 1).reshape(dense.shape)
 
 
 def _listing(names: Iterable[str]) -> str:

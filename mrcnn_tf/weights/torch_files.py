@@ -2,7 +2,6 @@
 
 import math
 import os
-import pickle
 import struct
 import zipfile
 from collections import OrderedDict
@@ -12,6 +11,8 @@ from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
+
+from mrcnn_tf.weights.safe_unpickler import SafeUnpickler
 
 STORAGE_DTYPES = {
     "DoubleStorage": np.dtype("<f8"),
@@ -111,7 +112,11 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
         FileNotFoundError: There is no such file.
         ValueError: As `read_torch_file`, or the file holds something else than named tensors.
     """
-    content = read_torch_file(path)
+    return named_tensors(read_torch_file(path), path)
+
+
+def named_tensors(content: Any, path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The named tensors in what a file holds, see `read_state_dict`."""
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -125,27 +130,18 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
     return dict(content)
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(SafeUnpickler):
     """An unpickler whose only callables build descriptions of tensors."""
 
     def __init__(self, file: BinaryIO):
-        super().__init__(file, encoding="utf-8")
-        # Made anew for every file: a pickle can set attributes on what it is given.
-        self._names = {
+        names = {
             ("collections", "OrderedDict"): OrderedDict,
             ("torch._utils", "_rebuild_tensor"): partial(_rebuild_tensor),
             ("torch._utils", "_rebuild_tensor_v2"): partial(_rebuild_tensor),
             ("torch._utils", "_rebuild_parameter"): partial(_rebuild_parameter),
             **{("torch", name): name for name in STORAGE_DTYPES},
         }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._names:
-            raise ValueError(
-                f"it refers to {module}.{name}, which is not needed for tensors and could run "
-                "code; save the bare state_dict() instead"
-            )
-        return self._names[module, name]
+        super().__init__(file, names, "tensors", "the bare state_dict()")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, storage_type, key, _, elements, *views = pid

@@ -11,7 +11,9 @@ PYRAMID = [tf.zeros([1, 4, 6, 8]), tf.zeros([1, 2, 3, 8])]
 
 def test_serialisation_and_precision():
     check_layer(
-        lambda **kwargs: AnchorGenerator(((8, 12), (16, 24)), (0.5, 2.0), (4, 8), 0.5, **kwargs),
+        lambda **kwargs: AnchorGenerator(
+            ((8, 12), (16, 24)), (0.5, 2.0), (4, 8), 0.5, True, **kwargs
+        ),
         [PYRAMID],
         num_weights=0,
         mixed_dtypes=["float32"] * 2,
@@ -36,6 +38,17 @@ def test_several_sizes_a_level_stand_side_by_side():
     first = layer(PYRAMID)[0].numpy().reshape(4, 6, 2, 4)
     np.testing.assert_array_equal(first[0, 0], [[-4, -4, 4, 4], [-6, -6, 6, 6]])
     np.testing.assert_array_equal(first[2, 1, 1], [-2, 2, 10, 14])
+
+
+def test_whole_pixels_as_torchvision():
+    # 5 rows of stride 32 are 160 px, and 3 rows above them stand 160 // 3 = 53 px apart.
+    pyramid = [tf.zeros([1, 5, 7, 8]), tf.zeros([1, 3, 4, 8])]
+    fine, coarse = AnchorGenerator((32, 64), (0.5, 1.0), (32, 64), rounded=True)(pyramid)
+    fine, coarse = np.reshape(fine, (5, 7, 2, 4)), np.reshape(coarse, (3, 4, 2, 4))
+    np.testing.assert_array_equal(fine[0, 0], [[-23, -11, 23, 11], [-16, -16, 16, 16]])
+    np.testing.assert_array_equal(fine[4, 6] - fine[0, 0], [[192, 128, 192, 128]] * 2)
+    np.testing.assert_array_equal(coarse[0, 0, 0], [-45, -23, 45, 23])
+    np.testing.assert_array_equal(coarse[2, 3] - coarse[0, 0], [[168, 106, 168, 106]] * 2)
 
 
 def test_coordinates_keep_their_bits_in_half_precision():

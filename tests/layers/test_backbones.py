@@ -29,6 +29,10 @@ def test_options_are_checked():
     assert build_backbone("resnet18", dtype="mixed_bfloat16").compute_dtype == "bfloat16"
     with pytest.raises(ValueError, match="base_channels"):
         build_backbone("efficientnet_lite0", base_channels=8)
+    exact = build_backbone("resnet50", epsilon=0.0)
+    assert {exact.stem.epsilon, *(c.epsilon for b in exact.blocks for c in b.convs)} == {0.0}
+    with pytest.raises(ValueError, match="epsilon"):
+        build_backbone("efficientnet_lite0", epsilon=1e-5)
     with pytest.raises(ValueError, match="vgg16") as error:
         build_backbone("vgg16")
     assert all(name in str(error.value) for name in BACKBONES)

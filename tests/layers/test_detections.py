@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mrcnn_tf.layers import Detections
@@ -29,10 +30,13 @@ def random_inputs(batch, rows=40, classes=3, seed=0):
     return {"probabilities": probabilities, "proposals": proposals, "deltas": deltas}
 
 
-def test_serialisation_and_precision():
+@pytest.mark.parametrize("method", ["hard", "soft_linear", "soft_gaussian"])
+def test_serialisation_and_precision(method):
     inputs = random_inputs(2)
     check_layer(
-        lambda **kwargs: Detections((10.0, 10.0, 5.0, 5.0), 0.1, 0.4, 15, **kwargs),
+        lambda **kwargs: Detections(
+            (10.0, 10.0, 5.0, 5.0), 0.1, 0.4, 15, method, 0.7, 0.01, **kwargs
+        ),
         [
             tf.math.log(tf.constant(inputs["probabilities"], tf.float32) + 1e-9),
             inputs["deltas"],
@@ -45,6 +49,15 @@ def test_serialisation_and_precision():
     )
 
 
+def test_small_boxes_are_left_out():
+    boxes = [[10.0, 10, 10.5, 30], [40.0, 40, 42, 42], [50.0, 50, 50, 60]]
+    probabilities = [[[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]]]
+    for min_size, expected in ((0.0, [0.9, 0.8]), (0.5, [0.9, 0.8]), (1.0, [0.8])):
+        found = detect(Detections(max_detections=3, min_size=min_size), probabilities, [boxes])
+        np.testing.assert_allclose(found["scores"][0, : len(expected)], expected, atol=1e-5)
+        assert found["num_detections"] == [len(expected)]
+
+
 def test_doubles_fall_within_a_class_and_not_across():
     probabilities = [[[0.6, 0.3, 0.1], [0.7, 0.1, 0.2], [0.02, 0.9, 0.08]]]
     found = detect(Detections(max_detections=8), probabilities, [[LEFT, NEAR_LEFT, RIGHT]])
@@ -55,6 +68,21 @@ def test_doubles_fall_within_a_class_and_not_across():
     np.testing.assert_allclose(found["scores"][0, :3], [0.9, 0.7, 0.3], atol=1e-5)
     np.testing.assert_allclose(found["boxes"][0, :3], [RIGHT, NEAR_LEFT, LEFT], atol=1e-4)
     assert not found["boxes"][0, 3:].any() and not found["scores"][0, 3:].any()
+
+
+def test_soft_methods_lower_scores(each_implementation):
+    probabilities = [[[0.6, 0.3, 0.1], [0.7, 0.1, 0.2], [0.02, 0.9, 0.08]]]
+    iou = 18 / 22  # of LEFT and NEAR_LEFT
+    for method, factor in [("soft_linear", 1 - iou), ("soft_gaussian", np.exp(-(iou**2) / 0.6))]:
+        layer = Detections(max_detections=8, nms_method=method, nms_sigma=0.6)
+        found = detect(layer, probabilities, [[LEFT, NEAR_LEFT, RIGHT]])
+        # Class 0 at LEFT comes last; class 1 at NEAR_LEFT falls from 0.1 below 0.05.
+        assert found["classes"].tolist() == [[1, 0, 1, 0, -1, -1, -1, -1]]
+        expected = [0.9, 0.7, 0.3, 0.6 * factor, 0, 0, 0, 0]
+        np.testing.assert_allclose(found["scores"][0], expected, atol=1e-5)
+        np.testing.assert_allclose(found["boxes"][0, 3], LEFT, atol=1e-4)
+    with pytest.raises(ValueError, match="nms_method must be one of .* got 'soft'"):
+        Detections(nms_method="soft")
 
 
 def test_background_is_the_last_class_and_never_found():

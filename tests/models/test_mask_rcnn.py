@@ -57,6 +57,16 @@ def test_output_contract(model, batch):
     assert found["masks"].std() > 0.01
 
 
+def test_arguments_of_torchvision_reach_their_layers():
+    model = tiny_model(
+        norm_epsilon=0.0, rounded_anchors=True, roi_aligned=False, min_detection_size=0.01
+    )
+    again = MaskRCNN.from_config(model.get_config())
+    assert again.backbone.blocks[-1].convs[0].epsilon == 0 and again.anchors.rounded
+    assert not again.box_pooling.aligned and not again.mask_pooling.aligned
+    assert again.detections.min_size == 0.01
+
+
 def test_rows_without_detection_are_empty(model, batch):
     x, _ = batch
     median = float(np.median(model(x)["scores"]))
@@ -312,6 +322,17 @@ def test_injected_samples_are_used(model, batch):
     np.testing.assert_allclose(
         losses["box_loss"], tf.reduce_mean(tf.reduce_sum(expected, axis=-1)), rtol=1e-4
     )
+
+
+def test_beta_of_the_rpn(batch):
+    """L1 exceeds smooth L1 by at most beta / 2 for each of a positive's four numbers."""
+    x, y = batch
+    smooth, straight = (
+        floats(tiny_model(**options).compute_losses(x, y)) for options in ({}, {"rpn_beta": 0.0})
+    )
+    difference = straight.pop("rpn_box_loss") - smooth.pop("rpn_box_loss")
+    assert 0 < difference <= 0.5 * 4 * (1 / 9) / 2
+    assert straight == pytest.approx(smooth, rel=1e-5)
 
 
 def test_wrong_inputs_are_explained(model):

@@ -1,0 +1,31 @@
+"""What the tests against Detectron2 share."""
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from tests.weights.detectron2_case import seeded_weights
+
+
+@pytest.fixture(scope="session")
+def detectron2_model(tmp_path_factory):
+    """`mask_rcnn_R_50_FPN` with the golden files' weights, out of a file of the zoo's form."""
+    from mrcnn_tf.weights import model_from_detectron2
+
+    path = tmp_path_factory.mktemp("detectron2") / "model_final.pkl"
+    content = {"model": seeded_weights(), "__author__": "Detectron2 Model Zoo"}
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    model = model_from_detectron2(path, image_size=(256, 427))
+    path.unlink()
+    return model
+
+
+@pytest.fixture(scope="session")
+def photo_golden() -> Path:
+    """The folder of the whole golden files, those of photos included."""
+    folder = os.environ.get("MRCNN_TF_GOLDEN")
+    if not folder:
+        pytest.skip("MRCNN_TF_GOLDEN, the folder with d2_mask_rcnn.image0.npz, is not set")
+    return Path(folder)
