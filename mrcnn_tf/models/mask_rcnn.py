@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-from mrcnn_tf import losses as L
 from mrcnn_tf.layers import (
     FPN,
     AnchorGenerator,
@@ -16,6 +15,7 @@ from mrcnn_tf.layers import (
     RPNHead,
     build_backbone,
 )
+from mrcnn_tf.losses import select_class
 from mrcnn_tf.models.arguments import (
     CONFIG_VERSION,
     check_config_version,
@@ -23,7 +23,7 @@ from mrcnn_tf.models.arguments import (
     check_pair,
 )
 from mrcnn_tf.models.detector import Detector, split_input
-from mrcnn_tf.ops import mask_targets
+from mrcnn_tf.models.mask_rcnn_losses import mask_rcnn_losses
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
@@ -288,7 +288,7 @@ class MaskRCNN(Detector):
         detections = self.detections(class_logits, box_deltas, boxes, count, image_sizes)
         if self.mask:
             pooled = self.mask_pooling(pyramid[:-1], detections["boxes"])
-            logits = L.select_class(self.mask_head(pooled), detections["classes"])
+            logits = select_class(self.mask_head(pooled), detections["classes"])
             is_kept = (detections["classes"] >= 0)[..., None, None]
             detections["masks"] = tf.where(is_kept, tf.sigmoid(logits), 0.0)
         return detections
@@ -314,73 +314,7 @@ class MaskRCNN(Detector):
         Returns:
             dict of scalar float32 losses by the names of `loss_names`.
         """
-        samples, y = samples or {}, L.with_spare_row(y)
-        images, image_sizes = split_input(x)
-        pyramid = self.features(images, image_sizes, training)
-        logits, deltas = self.rpn(pyramid)
-        anchors = self.anchors(pyramid)
-        proposals = samples.get("proposals")
-        if proposals is None:
-            proposals, _, _ = self.training_proposals(logits, deltas, anchors, image_sizes)
-        anchors = tf.concat(anchors, axis=0)
-        logits, deltas = tf.concat(logits, axis=1), tf.concat(deltas, axis=1)
-
-        labels, matches = L.rpn_labels(anchors, y, image_sizes, self.rpn_iou[1], self.rpn_iou[0])
-        chosen = samples.get("anchors")
-        if chosen is None:
-            chosen = self._sample(labels, y, step, self.anchors_per_image, 0.5, stream=0)
-        values = L.rpn_losses(logits, deltas, anchors, matches, chosen, y["boxes"], self.rpn_beta)
-        losses = dict(zip(self.loss_names, values, strict=False))
-
-        # Objects stand among the proposals, so that the heads have positives from the first step.
-        objects = tf.where(L.learnable(y)[..., None], y["boxes"], 0.0)
-        proposals = tf.concat([proposals, objects], axis=1)
-        labels, matches = L.assign(proposals, y, self.roi_iou, self.roi_iou, False)
-        has_area = tf.reduce_all(proposals[..., 2:] > proposals[..., :2], axis=-1)
-        labels = tf.where(has_area, labels, -1)
-        rois = samples.get("rois")
-        if rois is None:
-            rois = self._sample(
-                labels, y, step, self.rois_per_image, self.positive_fraction, stream=1
-            )
-        boxes = tf.gather(proposals, rois.indices, batch_dims=1)  # [B, S, 4]
-        matches = tf.gather(matches, rois.indices, batch_dims=1)
-        classes = tf.gather(y["classes"], matches, batch_dims=1)
-        classes = tf.where(rois.is_positive, classes, self.num_classes)
-        class_logits, box_deltas = self.box_head(
-            self.box_pooling(pyramid[:-1], boxes), training=training
-        )
-        losses["class_loss"] = L.class_loss(class_logits, classes, rois.is_valid)
-        losses["box_loss"] = L.box_loss(
-            box_deltas,
-            classes,
-            boxes,
-            tf.gather(y["boxes"], matches, batch_dims=1),
-            rois.is_positive,
-            rois.is_valid,
-            self.box_weights,
-            self.box_beta,
-        )
-        if self.mask:
-            count = int(self.rois_per_image * self.positive_fraction)
-            positives = (boxes, matches, classes, rois.is_positive)
-            positives = [rows[:, :count] for rows in positives]  # positives come first
-            losses["mask_loss"] = self._mask_loss(pyramid, y, image_sizes, *positives, training)
-        return losses
-
-    def _mask_loss(self, pyramid, y, image_sizes, boxes, matches, classes, is_positive, training):
-        pooled = self.mask_pooling(pyramid[:-1], boxes)
-        logits = self.mask_head(pooled, training=training)
-        shapes = tf.gather(y["mask_shapes"], matches, batch_dims=1)
-        has_mask = tf.reduce_all(shapes > 0, axis=-1) & is_positive
-        targets = mask_targets(y, boxes, matches, logits.shape[2], image_sizes, **self.mask_targets)
-        return L.mask_loss(logits, classes, targets, tf.cast(has_mask, tf.float32))
-
-    def _sample(self, labels, y, step, count: int, positive_fraction: float, stream: int):
-        priorities = L.random_priorities(
-            2 * self.seed + stream, step, y["image_id"], tf.shape(labels)[1]
-        )
-        return L.sample(labels, priorities, count, positive_fraction)
+        return mask_rcnn_losses(self, x, y, training, step, samples)
 
     def get_config(self):
         return {**super().get_config(), **self.arguments}

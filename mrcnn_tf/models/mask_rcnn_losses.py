@@ -1,0 +1,94 @@
+"""The multi-task loss of Mask R-CNN: targets, sampling, one loss after the other."""
+
+import tensorflow as tf
+
+from mrcnn_tf import losses as L
+from mrcnn_tf.models.detector import split_input
+from mrcnn_tf.ops import mask_targets
+
+
+def mask_rcnn_losses(model, x, y, training: bool, step, samples) -> dict[str, tf.Tensor]:
+    """The losses by the names of `model.loss_names`; see `MaskRCNN.compute_losses`.
+
+    Reference: Mask R-CNN, section 3; torchvision's `RegionProposalNetwork` and `RoIHeads`.
+    """
+    samples, y = samples or {}, L.with_spare_row(y)
+    images, image_sizes = split_input(x)
+    pyramid = model.features(images, image_sizes, training)
+    logits, deltas = model.rpn(pyramid)
+    anchors = model.anchors(pyramid)
+    proposals = samples.get("proposals")
+    if proposals is None:
+        proposals, _, _ = model.training_proposals(logits, deltas, anchors, image_sizes)
+    losses = _rpn_losses(model, logits, deltas, anchors, y, image_sizes, step, samples)
+    boxes, matches, classes, rois = _sample_rois(model, proposals, y, step, samples)
+    losses |= _box_losses(model, pyramid, boxes, matches, classes, rois, y, training)
+    if model.mask:
+        count = int(model.rois_per_image * model.positive_fraction)
+        positives = (boxes, matches, classes, rois.is_positive)
+        positives = [rows[:, :count] for rows in positives]  # positives come first
+        losses["mask_loss"] = _mask_loss(model, pyramid, y, image_sizes, *positives, training)
+    return losses
+
+
+def _rpn_losses(model, logits, deltas, anchors, y, image_sizes, step, samples):
+    anchors = tf.concat(anchors, axis=0)
+    logits, deltas = tf.concat(logits, axis=1), tf.concat(deltas, axis=1)
+    labels, matches = L.rpn_labels(anchors, y, image_sizes, model.rpn_iou[1], model.rpn_iou[0])
+    chosen = samples.get("anchors")
+    if chosen is None:
+        chosen = _sample(model, labels, y, step, model.anchors_per_image, 0.5, stream=0)
+    values = L.rpn_losses(logits, deltas, anchors, matches, chosen, y["boxes"], model.rpn_beta)
+    return dict(zip(("rpn_objectness_loss", "rpn_box_loss"), values, strict=True))
+
+
+def _sample_rois(model, proposals, y, step, samples):
+    """The RoIs to learn from: `boxes [B, S, 4]`, their objects, classes and `Samples`."""
+    # Objects stand among the proposals, so that the heads have positives from the first step.
+    objects = tf.where(L.learnable(y)[..., None], y["boxes"], 0.0)
+    proposals = tf.concat([proposals, objects], axis=1)
+    labels, matches = L.assign(proposals, y, model.roi_iou, model.roi_iou, False)
+    has_area = tf.reduce_all(proposals[..., 2:] > proposals[..., :2], axis=-1)
+    labels = tf.where(has_area, labels, -1)
+    rois = samples.get("rois")
+    if rois is None:
+        rois = _sample(
+            model, labels, y, step, model.rois_per_image, model.positive_fraction, stream=1
+        )
+    boxes = tf.gather(proposals, rois.indices, batch_dims=1)  # [B, S, 4]
+    matches = tf.gather(matches, rois.indices, batch_dims=1)
+    classes = tf.gather(y["classes"], matches, batch_dims=1)
+    return boxes, matches, tf.where(rois.is_positive, classes, model.num_classes), rois
+
+
+def _box_losses(model, pyramid, boxes, matches, classes, rois, y, training):
+    pooled = model.box_pooling(pyramid[:-1], boxes)
+    class_logits, box_deltas = model.box_head(pooled, training=training)
+    return {
+        "class_loss": L.class_loss(class_logits, classes, rois.is_valid),
+        "box_loss": L.box_loss(
+            box_deltas,
+            classes,
+            boxes,
+            tf.gather(y["boxes"], matches, batch_dims=1),
+            rois.is_positive,
+            rois.is_valid,
+            model.box_weights,
+            model.box_beta,
+        ),
+    }
+
+
+def _mask_loss(model, pyramid, y, image_sizes, boxes, matches, classes, is_positive, training):
+    logits = model.mask_head(model.mask_pooling(pyramid[:-1], boxes), training=training)
+    shapes = tf.gather(y["mask_shapes"], matches, batch_dims=1)
+    has_mask = tf.reduce_all(shapes > 0, axis=-1) & is_positive
+    targets = mask_targets(y, boxes, matches, logits.shape[2], image_sizes, **model.mask_targets)
+    return L.mask_loss(logits, classes, targets, tf.cast(has_mask, tf.float32))
+
+
+def _sample(model, labels, y, step, count: int, positive_fraction: float, stream: int):
+    priorities = L.random_priorities(
+        2 * model.seed + stream, step, y["image_id"], tf.shape(labels)[1]
+    )
+    return L.sample(labels, priorities, count, positive_fraction)
