@@ -29,7 +29,7 @@ def build_backbone(
     Args:
         name: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"efficientnet_lite0"`;
             also the name of the layer.
-        norm: `"frozen_batch_norm"` or `"batch_norm"`.
+        norm: See `build_normalization`.
         stride_in_1x1: For bottleneck ResNets (50 and 101), see `ResNet`.
         frozen_stages: 0 to 5, see `ResNet` and `EfficientNetLite0`.
         base_channels: For ResNets, channels of the stem; 64 if not given. See `ResNet`.

@@ -3,10 +3,15 @@
 import keras
 import tensorflow as tf
 
+from mrcnn_tf.layers.conv_norm import apply_convs, build_conv
+
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
 class BoxHead(keras.layers.Layer):
-    """Fully connected layers, then class logits and box deltas.
+    """Convolutions if asked for, fully connected layers, then class logits and box deltas.
+
+    With four convolutions of 256 channels and one layer of 1024 units it is Detectron2's and
+    torchvision's `FastRCNNConvFCHead`, with two layers and no convolution the original.
 
     Args:
         in_channels: channels of the pooled features.
@@ -14,15 +19,20 @@ class BoxHead(keras.layers.Layer):
         pool_size: bins per side of the pooled features.
         units: widths of the hidden layers.
         class_agnostic: one set of deltas for all classes.
+        conv_channels: widths of the 3x3 convolutions before the hidden layers.
+        norm: normalisation after the convolutions, see `ConvNorm`; None for none.
 
     Call arguments:
         pooled: `[B, N, pool_size, pool_size, in_channels]`.
+        is_valid: `[B, N]` bool, RoIs that count in batch statistics; all if not given.
+        training: as in Keras.
 
     Returns:
         `logits [B, N, num_classes + 1]`, background last, and
         `deltas [B, N, num_classes or 1, 4]`; float32.
 
-    Reference: Feature Pyramid Networks, section 4.2.
+    Reference: Feature Pyramid Networks, section 4.2; with convolutions Wu and He, Group
+    Normalization, 2018, section 4.2.
 
     Example:
 
@@ -38,6 +48,8 @@ class BoxHead(keras.layers.Layer):
         pool_size: int = 7,
         units: tuple[int, ...] = (1024, 1024),
         class_agnostic: bool = False,
+        conv_channels: tuple[int, ...] = (),
+        norm: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -47,6 +59,8 @@ class BoxHead(keras.layers.Layer):
         self.units = tuple(units)
         self.class_agnostic = class_agnostic
         self.num_delta_sets = 1 if class_agnostic else num_classes
+        self.conv_channels = tuple(conv_channels)
+        self.norm = norm
 
         def dense(width, stddev, name):
             return keras.layers.Dense(
@@ -68,8 +82,22 @@ class BoxHead(keras.layers.Layer):
         ]
         self.logits = dense(num_classes + 1, 0.01, "logits")
         self.deltas = dense(self.num_delta_sets * 4, 0.001, "deltas")
-        shape = (None, in_channels * pool_size**2)
         with keras.name_scope(self.name):
+            self.convs, channels = [], in_channels
+            for index, width in enumerate(self.conv_channels):
+                self.convs.append(
+                    build_conv(
+                        channels,
+                        width,
+                        3,
+                        norm,
+                        activation="relu",
+                        dtype=self.dtype_policy,
+                        name=f"conv{index + 1}",
+                    )
+                )
+                channels = width
+            shape = (None, channels * pool_size**2)
             for layer in self.hidden:
                 layer.build(shape)
                 shape = layer.compute_output_shape(shape)
@@ -77,9 +105,11 @@ class BoxHead(keras.layers.Layer):
             self.deltas.build(shape)
         self.built = True
 
-    def call(self, pooled):
+    def call(self, pooled, is_valid=None, training=None):
         batch, count = tf.shape(pooled)[0], tf.shape(pooled)[1]
-        features = tf.reshape(pooled, [-1, self.in_channels * self.pool_size**2])
+        features = tf.reshape(pooled, [-1, self.pool_size, self.pool_size, self.in_channels])
+        features = apply_convs(self.convs, features, is_valid, training)
+        features = tf.reshape(features, [-1, self.pool_size**2 * features.shape[-1]])
         for layer in self.hidden:
             features = layer(features)
         logits = tf.cast(self.logits(features), tf.float32)
@@ -97,4 +127,6 @@ class BoxHead(keras.layers.Layer):
             "pool_size": self.pool_size,
             "units": self.units,
             "class_agnostic": self.class_agnostic,
+            "conv_channels": self.conv_channels,
+            "norm": self.norm,
         }

@@ -1,9 +1,14 @@
-"""Convolution, normalisation and activation as one layer: the unit backbones are made of."""
+"""Convolution, normalisation and activation as one layer: the unit networks are made of."""
 
 import keras
 import tensorflow as tf
 
-from mrcnn_tf.layers.normalization import FrozenBatchNormalization, build_normalization
+from mrcnn_tf.layers.normalization import (
+    BatchNormalization,
+    FrozenBatchNormalization,
+    build_normalization,
+    scale_and_shift,
+)
 
 ACTIVATIONS = {None: lambda features: features, "relu": tf.nn.relu, "relu6": tf.nn.relu6}
 
@@ -12,11 +17,12 @@ ACTIVATIONS = {None: lambda features: features, "relu": tf.nn.relu, "relu6": tf.
 class ConvNorm(keras.layers.Layer):
     """A convolution without bias, its normalisation and, optionally, an activation.
 
-    With `norm="frozen_batch_norm"` the normalisation is folded into the kernel at run time:
-    `conv(x, kernel * scale) + shift` instead of `conv(x, kernel) * scale + shift`. That is the
-    same function with the same gradients, and the feature map is read and written once less in
-    either direction, which on a CPU is most of what a normalisation costs. Exported graphs
-    hold constants, so there the product is computed once by the converter.
+    A batch normalisation that is frozen, or uses its moving statistics because nothing is being
+    trained, is folded into the kernel at run time: `conv(x, kernel * scale) + shift` instead of
+    `conv(x, kernel) * scale + shift`. That is the same function with the same gradients, and the
+    feature map is read and written once less in either direction, which on a CPU is most of what
+    a normalisation costs. Exported graphs hold constants, so there the product is computed once by
+    the converter.
 
     Args:
         in_channels: Channels of the input `[B, H, W, in_channels]`.
@@ -28,12 +34,20 @@ class ConvNorm(keras.layers.Layer):
             bottom and right.
         depthwise: One filter a channel.
         activation: None, `"relu"` or `"relu6"`.
-        norm: `"frozen_batch_norm"` or `"batch_norm"`.
+        norm: `"frozen_batch_norm"`, `"batch_norm"`, `"sync_batch_norm"` or `"group_norm"`, see
+            `build_normalization`.
         epsilon: Of the normalisation.
         momentum: Of the normalisation's moving statistics.
+        kernel_initializer: He's normal distribution by fan-out if not given.
+
+    Call arguments:
+        inputs: `[B, H, W, in_channels]`.
+        is_valid: `[B]` bool, rows that count in batch statistics; all if not given.
+        training: As in Keras.
 
     Raises:
-        ValueError: An argument is not one of the values above.
+        ValueError: An argument is not one of the values above, or the channels do not divide into
+            the groups of `"group_norm"`.
 
     Example:
         >>> ConvNorm(3, 64, 7, strides=2, activation="relu")(tf.zeros([1, 64, 64, 3])).shape
@@ -52,6 +66,7 @@ class ConvNorm(keras.layers.Layer):
         norm: str = "frozen_batch_norm",
         epsilon: float = 1e-5,
         momentum: float = 0.9,
+        kernel_initializer=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -74,11 +89,12 @@ class ConvNorm(keras.layers.Layer):
         self.norm = norm
         self.epsilon = epsilon
         self.momentum = momentum
+        self.kernel_initializer = keras.initializers.get(kernel_initializer or he_normal())
 
         filters = (in_channels, 1) if depthwise else (in_channels, out_channels)
         self.kernel = self.add_weight(
             shape=(kernel_size, kernel_size, *filters),
-            initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+            initializer=self.kernel_initializer,
             autocast=False,
             name="kernel",
         )
@@ -88,17 +104,26 @@ class ConvNorm(keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, is_valid=None, training=None):
         kernel = tf.convert_to_tensor(self.kernel)
-        if isinstance(self.normalization, FrozenBatchNormalization):
-            scale, shift = self.normalization.scale_and_shift()
+        if self._is_affine(training):
+            scale, shift = scale_and_shift(self.normalization)
             kernel *= scale[:, None] if self.depthwise else scale
             outputs = self._convolve(inputs, tf.cast(kernel, inputs.dtype))
             outputs = tf.nn.bias_add(outputs, tf.cast(shift, outputs.dtype))
         else:
             outputs = self._convolve(inputs, tf.cast(kernel, inputs.dtype))
-            outputs = self.normalization(outputs, training=training)
+            if isinstance(self.normalization, BatchNormalization):
+                outputs = self.normalization(outputs, is_valid=is_valid, training=training)
+            else:
+                outputs = self.normalization(outputs)
         return ACTIVATIONS[self.activation](outputs)
+
+    def _is_affine(self, training) -> bool:
+        norm = self.normalization
+        if isinstance(norm, BatchNormalization):
+            return not (training and norm.trainable)
+        return isinstance(norm, FrozenBatchNormalization)
 
     def _convolve(self, inputs, kernel):
         padding = "SAME"
@@ -126,4 +151,68 @@ class ConvNorm(keras.layers.Layer):
             "norm": self.norm,
             "epsilon": self.epsilon,
             "momentum": self.momentum,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+def he_normal() -> keras.initializers.Initializer:
+    """PyTorch's `kaiming_normal_(mode="fan_out")`, which keeps the size of gradients."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+
+def build_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    norm: str | None = None,
+    activation: str | None = None,
+    kernel_initializer=None,
+    **kwargs,
+) -> keras.layers.Layer:
+    """Builds a convolution of stride 1: `ConvNorm`, or without `norm` Keras' own with a bias.
+
+    Args:
+        in_channels, out_channels, kernel_size, norm, activation, kernel_initializer: see
+            `ConvNorm`; `norm` None is none.
+        **kwargs: `name`, `dtype`.
+    """
+    kernel_initializer = kernel_initializer or he_normal()
+    if norm is not None:
+        return ConvNorm(
+            in_channels,
+            out_channels,
+            kernel_size,
+            activation=activation,
+            norm=norm,
+            kernel_initializer=kernel_initializer,
+            **kwargs,
+        )
+    conv = keras.layers.Conv2D(
+        out_channels,
+        kernel_size,
+        padding="same",
+        activation=activation,
+        kernel_initializer=kernel_initializer,
+        **kwargs,
+    )
+    conv.build((None, None, None, in_channels))
+    return conv
+
+
+def apply_convs(convs: list, features, is_valid=None, training=None):
+    """Features `[N, H, W, C]` of RoIs through layers of `build_conv`, in turn.
+
+    Args:
+        convs: the layers.
+        features: of all RoIs of a batch.
+        is_valid: `[B, R]` bool with B * R = N, RoIs that count in batch statistics; all if None.
+        training: as in Keras.
+    """
+    if is_valid is not None:
+        is_valid = tf.reshape(is_valid, [-1])
+    for conv in convs:
+        if isinstance(conv, ConvNorm):
+            features = conv(features, is_valid=is_valid, training=training)
+        else:
+            features = conv(features)
+    return features

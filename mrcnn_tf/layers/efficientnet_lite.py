@@ -34,7 +34,7 @@ class InvertedResidualBlock(keras.layers.Layer):
         strides: 1 or 2, of the depthwise convolution.
         expansion: Factor between `in_channels` and the channels inside; 1 leaves out the
             expansion.
-        norm: `"frozen_batch_norm"` or `"batch_norm"`.
+        norm: See `build_normalization`.
     """
 
     def __init__(
@@ -120,7 +120,8 @@ class EfficientNetLite0(Backbone):
     (tensorflow/tpu, models/official/efficientnet/lite).
 
     Args:
-        norm: `"frozen_batch_norm"` (needs pretrained weights) or `"batch_norm"`.
+        norm: `"frozen_batch_norm"` (needs pretrained weights), `"batch_norm"` or
+            `"sync_batch_norm"`; there are too few channels for groups.
         frozen_stages: 0 trains everything, 1 freezes the stem (its convolution alone), 2 the
             stem and the blocks up to stride 4, 3 up to stride 8, 4 up to 16, 5 all.
 

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from mrcnn_tf.layers.conv_norm import build_conv
+
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
 class FPN(keras.layers.Layer):
@@ -24,6 +26,8 @@ class FPN(keras.layers.Layer):
         channels: Channels of every output.
         min_level: Finest level, 2 (stride 4) to 5. Backbone maps finer than it are not used.
         max_level: Coarsest level, at least 5.
+        norm: Normalisation after every convolution, see `ConvNorm`, which then has no bias; None
+            for none. torchvision's v2 models have `"batch_norm"`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -41,6 +45,7 @@ class FPN(keras.layers.Layer):
         channels: int = 256,
         min_level: int = 2,
         max_level: int = 6,
+        norm: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -56,6 +61,7 @@ class FPN(keras.layers.Layer):
         self.channels = channels
         self.min_level = min_level
         self.max_level = max_level
+        self.norm = norm
         self.strides = tuple(2**level for level in range(min_level, max_level + 1))
 
         with keras.name_scope(self.name):
@@ -67,25 +73,25 @@ class FPN(keras.layers.Layer):
         self.built = True
 
     def _conv(self, in_channels: int, kernel_size: int, name: str) -> keras.layers.Layer:
-        conv = keras.layers.Conv2D(
+        return build_conv(
+            in_channels,
             self.channels,
             kernel_size,
-            padding="same",
+            self.norm,
             kernel_initializer="lecun_uniform",
             dtype=self.dtype_policy,
             name=name,
         )
-        conv.build((None, None, None, in_channels))
-        return conv
 
-    def call(self, features):
+    def call(self, features, training=None):
         laterals = [
-            conv(c) for conv, c in zip(self.laterals, features[self.min_level - 2 :], strict=True)
+            conv(c, training=training)
+            for conv, c in zip(self.laterals, features[self.min_level - 2 :], strict=True)
         ]
         merged = laterals[-1:]
         for lateral in reversed(laterals[:-1]):
             merged.insert(0, lateral + upsample(merged[0], lateral))
-        pyramid = [conv(m) for conv, m in zip(self.outputs, merged, strict=True)]
+        pyramid = [conv(m, training=training) for conv, m in zip(self.outputs, merged, strict=True)]
         for _ in range(self.max_level - 5):
             pyramid.append(tf.nn.max_pool2d(pyramid[-1], 1, 2, "VALID"))
         return pyramid
@@ -97,6 +103,7 @@ class FPN(keras.layers.Layer):
             "channels": self.channels,
             "min_level": self.min_level,
             "max_level": self.max_level,
+            "norm": self.norm,
         }
 
 

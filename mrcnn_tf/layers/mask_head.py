@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from mrcnn_tf.layers.conv_norm import apply_convs, build_conv
+
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
 class MaskHead(keras.layers.Layer):
@@ -14,9 +16,12 @@ class MaskHead(keras.layers.Layer):
         channels: of the convolutions and the upsampling.
         num_convs: 3x3 convolutions before the upsampling.
         class_agnostic: one mask for all classes.
+        norm: normalisation after the 3x3 convolutions, see `ConvNorm`; None for none.
 
     Call arguments:
         pooled: `[B, N, h, w, in_channels]`.
+        is_valid: `[B, N]` bool, RoIs that count in batch statistics; all if not given.
+        training: as in Keras.
 
     Returns:
         Logits `[B, N, 2h, 2w, num_classes or 1]`, float32.
@@ -36,6 +41,7 @@ class MaskHead(keras.layers.Layer):
         channels: int = 256,
         num_convs: int = 4,
         class_agnostic: bool = False,
+        norm: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -45,19 +51,20 @@ class MaskHead(keras.layers.Layer):
         self.num_convs = num_convs
         self.class_agnostic = class_agnostic
         self.num_masks = 1 if class_agnostic else num_classes
-        he_normal = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
-        self.convs = [
-            keras.layers.Conv2D(
-                channels,
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer=he_normal,
-                dtype=self.dtype_policy,
-                name=f"conv{index + 1}",
-            )
-            for index in range(num_convs)
-        ]
+        self.norm = norm
+        with keras.name_scope(self.name):
+            self.convs = [
+                build_conv(
+                    in_channels if index == 0 else channels,
+                    channels,
+                    3,
+                    norm,
+                    activation="relu",
+                    dtype=self.dtype_policy,
+                    name=f"conv{index + 1}",
+                )
+                for index in range(num_convs)
+            ]
         self.upsample = keras.layers.Conv2DTranspose(
             channels,
             2,
@@ -75,20 +82,17 @@ class MaskHead(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="logits",
         )
-        shape = (None, None, None, in_channels)
         with keras.name_scope(self.name):
-            for layer in [*self.convs, self.upsample, self.logits]:
-                layer.build(shape)
-                shape = (None, None, None, layer.filters)
+            self.upsample.build((None, None, None, channels if num_convs else in_channels))
+            self.logits.build((None, None, None, channels))
         self.built = True
 
-    def call(self, pooled):
+    def call(self, pooled, is_valid=None, training=None):
         shape = tf.shape(pooled)
         height, width = pooled.shape[2], pooled.shape[3]
         features = tf.reshape(pooled, [-1, height, width, self.in_channels])
-        for layer in [*self.convs, self.upsample]:
-            features = layer(features)
-        logits = tf.cast(self.logits(features), tf.float32)
+        features = apply_convs(self.convs, features, is_valid, training)
+        logits = tf.cast(self.logits(self.upsample(features)), tf.float32)
         return tf.reshape(logits, [shape[0], shape[1], height * 2, width * 2, self.num_masks])
 
     def get_config(self):
@@ -99,4 +103,5 @@ class MaskHead(keras.layers.Layer):
             "channels": self.channels,
             "num_convs": self.num_convs,
             "class_agnostic": self.class_agnostic,
+            "norm": self.norm,
         }

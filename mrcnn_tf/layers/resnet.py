@@ -28,7 +28,7 @@ class ResidualBlock(keras.layers.Layer):
         strides: 1 or 2.
         bottleneck: Which of the two kinds; a bottleneck works at `out_channels // 4`.
         stride_in_1x1: A bottleneck's stride is in its first 1x1 convolution instead of the 3x3.
-        norm: `"frozen_batch_norm"` or `"batch_norm"`.
+        norm: See `build_normalization`.
         epsilon: added to the variance in it.
     """
 
@@ -120,8 +120,8 @@ class ResNet(Backbone):
         depth: 18, 34, 50 or 101.
         stride_in_1x1: Put a bottleneck's stride in its first 1x1 convolution, as the original
             Caffe models and Detectron2's MSRA weights do. Only for depth 50 and 101.
-        norm: `"frozen_batch_norm"` (the usual choice for detection, needs pretrained weights) or
-            `"batch_norm"`.
+        norm: `"frozen_batch_norm"` (the usual choice for detection, needs pretrained weights),
+            `"batch_norm"`, `"sync_batch_norm"` or `"group_norm"`, see `build_normalization`.
         frozen_stages: 0 trains everything, 1 freezes the stem, 2 the stem and the stage that
             makes C2 (Detectron2's `FREEZE_AT: 2`), up to 5 for all.
         base_channels: Channels of the stem; those of the stages are in proportion. 64 in the

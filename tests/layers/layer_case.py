@@ -67,6 +67,43 @@ def check_layer(make, inputs: list, *, num_weights: int, mixed_dtypes: list[str]
             np.testing.assert_allclose(first, second, atol=tolerance)
 
 
+def check_valid_rois(head, pooled) -> None:
+    """In training, batch statistics of a head are of the valid RoIs, in inference of none.
+
+    Args:
+        head: has `"batch_norm"`.
+        pooled: `[2, N, h, w, C]`; the first and the last two RoIs of each image are taken as valid.
+    """
+    is_valid = np.zeros(pooled.shape[:2], bool)
+    is_valid[:, 0], is_valid[:, -2:] = True, True
+    before = head.get_weights()
+    by_moving_statistics = flat_arrays(head(pooled, is_valid))
+    for first, second in zip(by_moving_statistics, flat_arrays(head(pooled)), strict=True):
+        np.testing.assert_array_equal(first, second)
+    for weight, expected in zip(head.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+    trained = []
+    for rois, valid in ((pooled, is_valid), (pooled.numpy()[is_valid][None], None)):
+        head.set_weights(before)
+        outputs = flat_arrays(head(rois, valid, training=True))
+        outputs = outputs if valid is None else [output[valid][None] for output in outputs]
+        trained.append([*outputs, *head.get_weights()])
+    for first, second in zip(*trained, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
+    after = zip(head.weights, head.get_weights(), before, strict=True)
+    moved = [weight.path for weight, value, old in after if np.any(value != old)]
+    assert len(moved) == 2 * len(head.convs) and all("/norm/moving_" in path for path in moved)
+
+    # Every weight of a normalisation learns.
+    with tf.GradientTape() as tape:
+        outputs = tf.nest.flatten(head(pooled, is_valid, training=True))
+        loss = tf.add_n([tf.reduce_sum(output**2) for output in outputs])
+    norms = [w for w in head.trainable_weights if "/norm/" in w.path]
+    assert len(norms) == 2 * len(head.convs) > 0
+    assert all(np.any(g) for g in tape.gradient(loss, [w.value for w in norms]))
+
+
 def _under_global_policy(policy: str, make):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

@@ -22,6 +22,12 @@ def test_serialisation_and_precision():
         num_weights=16,
         mixed_dtypes=["bfloat16"] * 5,
     )
+    check_layer(
+        lambda **kwargs: FPN(CHANNELS, channels=32, norm="group_norm", **kwargs),
+        [backbone_maps([(16, 8), (8, 4), (4, 2), (2, 1)])],
+        num_weights=24,
+        mixed_dtypes=["bfloat16"] * 5,
+    )
 
 
 def test_levels():
@@ -63,10 +69,29 @@ def test_top_down_by_hand():
 
 
 def test_initial_weights():
-    fpn = FPN((64, 64, 64, 64), channels=64)
-    kernel, bias = fpn.outputs[0].get_weights()
     bound = np.sqrt(3 / (64 * 9))
-    assert 0.99 * bound < np.abs(kernel).max() <= bound and not bias.any()
+    for norm in (None, "batch_norm"):
+        kernel, shift, *_ = FPN((64, 64, 64, 64), 64, norm=norm).outputs[0].get_weights()
+        assert 0.99 * bound < np.abs(kernel).max() <= bound and np.ptp(shift) == 0
+
+
+def test_normalisation_of_laterals_and_outputs():
+    fpn = FPN(CHANNELS, channels=8, norm="batch_norm")
+    maps = backbone_maps([(16, 24), (8, 12), (4, 6), (2, 3)])
+    before = fpn.get_weights()
+    fpn(maps)
+    for weight, expected in zip(fpn.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    with tf.GradientTape() as tape:
+        pyramid = fpn(maps, training=True)
+        loss = tf.add_n([tf.reduce_sum(p**3) for p in pyramid])
+    # Without an activation: every channel of every level has a mean of 0.
+    for level in pyramid[:4]:
+        np.testing.assert_allclose(tf.reduce_mean(level, axis=[0, 1, 2]), 0, atol=1e-5)
+    norms = [conv.normalization for conv in [*fpn.laterals, *fpn.outputs]]
+    assert all(np.any(norm.moving_mean) for norm in norms)
+    vectors = [vector.value for norm in norms[4:] for vector in norm.trainable_weights]
+    assert len(vectors) == 8 and all(np.any(g) for g in tape.gradient(loss, vectors))
 
 
 def test_bad_arguments():
