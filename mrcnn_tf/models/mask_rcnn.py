@@ -42,7 +42,8 @@ class MaskRCNN(Detector):
         category_ids: the data set's own id of each class; 1, 2, ... if not given.
         image_size: `(short, long)` sides in pixels to which `Predictor` and evaluation resize; n
             means (n, n).
-        norm: `"frozen_batch_norm"` or `"batch_norm"`, of the backbone.
+        norm: of the backbone: `"frozen_batch_norm"`, `"batch_norm"`, `"sync_batch_norm"` (over all
+            replicas) or `"group_norm"`.
         norm_epsilon: added to the variance in a ResNet; 1e-5 if not given.
         frozen_stages: backbone stages that are not trained, the stem being the first.
         stride_in_1x1: ResNet bottlenecks stride in the 1x1 convolution (the paper's weights)
@@ -51,6 +52,7 @@ class MaskRCNN(Detector):
             64 if not given, as in every pretrained backbone.
         fpn_channels: channels of the pyramid.
         fpn_min_level: finest pyramid level; P2 has stride 4.
+        fpn_norm: normalisation after the pyramid's convolutions, like `norm`; None for none.
         anchor_sizes: side in pixels of the square anchor, one a level from `fpn_min_level` to P6.
         anchor_ratios: height / width of the anchors.
         anchor_offset: position of the first anchor in strides; 0 as in the peers, or 0.5.
@@ -69,8 +71,11 @@ class MaskRCNN(Detector):
         roi_canonical_size: side in pixels of a box pooled from P4.
         roi_aligned: RoIAlign shifts by half a cell (Detectron2); torchvision's does not.
         sampling_ratio: RoIAlign's bilinear samples per bin and axis; 0 is adaptive.
+        head_norm: normalisation after the 3x3 convolutions of box and mask head, like `norm`;
+            None for none.
         box_pool_size: bins of the box head's features.
-        box_fc: widths of the box head.
+        box_conv: widths of 3x3 convolutions in the box head, before `box_fc`.
+        box_fc: widths of the box head's fully connected layers.
         box_weights: factors of the box deltas.
         box_beta: smooth L1 loss's beta in the box head.
         class_agnostic_boxes: one box per RoI instead of one per class.
@@ -102,7 +107,8 @@ class MaskRCNN(Detector):
         `num_detections [B]` int32.
 
     Raises:
-        ValueError: names or ids whose number is not `num_classes`, sizes that do not fit.
+        ValueError: names or ids whose number is not `num_classes`, sizes that do not fit,
+            `head_norm` where no head has a convolution.
 
     Reference: He et al., Mask R-CNN, 2017; Lin et al., Feature Pyramid Networks, 2017.
 
@@ -131,6 +137,7 @@ class MaskRCNN(Detector):
         backbone_channels: int | None = None,
         fpn_channels: int = 256,
         fpn_min_level: int = 2,
+        fpn_norm: str | None = None,
         anchor_sizes=(32, 64, 128, 256, 512),
         anchor_ratios=(0.5, 1.0, 2.0),
         anchor_offset: float = 0.0,
@@ -149,7 +156,9 @@ class MaskRCNN(Detector):
         roi_canonical_size: float = 224,
         roi_aligned: bool = True,
         sampling_ratio: int = 2,
+        head_norm: str | None = None,
         box_pool_size: int = 7,
+        box_conv: tuple[int, ...] = (),
         box_fc: tuple[int, ...] = (1024, 1024),
         box_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0),
         box_beta: float = 1.0 / 9,
@@ -188,6 +197,11 @@ class MaskRCNN(Detector):
         self.rpn_iou, self.roi_iou = check_pair("rpn_iou", rpn_iou), roi_iou
         if rpn_iou[0] > rpn_iou[1]:
             raise ValueError(f"rpn_iou {rpn_iou} must be (negative below, positive from).")
+        if head_norm is not None and not (box_conv or (mask and mask_convs)):
+            raise ValueError(
+                f"head_norm={head_norm!r} has no convolution to follow; give box_conv, e.g. "
+                "(256, 256, 256, 256), or leave head_norm out"
+            )
         self.rpn_beta = rpn_beta
         self.anchors_per_image, self.rois_per_image = anchors_per_image, rois_per_image
         self.positive_fraction = positive_fraction
@@ -214,6 +228,7 @@ class MaskRCNN(Detector):
             self.backbone.out_channels,
             channels=fpn_channels,
             min_level=fpn_min_level,
+            norm=fpn_norm,
             name="fpn",
             **policy,
         )
@@ -254,6 +269,8 @@ class MaskRCNN(Detector):
             box_pool_size,
             box_fc,
             class_agnostic_boxes,
+            box_conv,
+            head_norm,
             name="box_head",
             **policy,
         )
@@ -274,6 +291,7 @@ class MaskRCNN(Detector):
                 mask_channels,
                 mask_convs,
                 class_agnostic_masks,
+                head_norm,
                 name="mask_head",
                 **policy,
             )
@@ -284,18 +302,23 @@ class MaskRCNN(Detector):
         pyramid = self.features(images, image_sizes, training)
         logits, deltas = self.rpn(pyramid)
         boxes, _, count = self.proposals(logits, deltas, self.anchors(pyramid), image_sizes)
-        class_logits, box_deltas = self.box_head(self.box_pooling(pyramid[:-1], boxes))
+        # Batch statistics of the heads are of the RoIs that are sampled for the losses, so
+        # detections are never made with others.
+        pooled = self.box_pooling(pyramid[:-1], boxes)
+        class_logits, box_deltas = self.box_head(pooled, training=False)
         detections = self.detections(class_logits, box_deltas, boxes, count, image_sizes)
         if self.mask:
             pooled = self.mask_pooling(pyramid[:-1], detections["boxes"])
-            logits = select_class(self.mask_head(pooled), detections["classes"])
+            logits = self.mask_head(pooled, training=False)
+            logits = select_class(logits, detections["classes"])
             is_kept = (detections["classes"] >= 0)[..., None, None]
             detections["masks"] = tf.where(is_kept, tf.sigmoid(logits), 0.0)
         return detections
 
     def features(self, images, image_sizes, training: bool = False) -> list[tf.Tensor]:
         """The pyramid P2..P6 of images in 0..255."""
-        return self.fpn(self.backbone(self.normalize(images, image_sizes), training=training))
+        features = self.backbone(self.normalize(images, image_sizes), training=training)
+        return self.fpn(features, training=training)
 
     def compute_losses(self, x, y, training: bool = True, step=0, samples=None):
         """Losses of one batch.

@@ -63,7 +63,7 @@ def _sample_rois(model, proposals, y, step, samples):
 
 def _box_losses(model, pyramid, boxes, matches, classes, rois, y, training):
     pooled = model.box_pooling(pyramid[:-1], boxes)
-    class_logits, box_deltas = model.box_head(pooled, training=training)
+    class_logits, box_deltas = model.box_head(pooled, rois.is_valid, training=training)
     return {
         "class_loss": L.class_loss(class_logits, classes, rois.is_valid),
         "box_loss": L.box_loss(
@@ -80,7 +80,8 @@ def _box_losses(model, pyramid, boxes, matches, classes, rois, y, training):
 
 
 def _mask_loss(model, pyramid, y, image_sizes, boxes, matches, classes, is_positive, training):
-    logits = model.mask_head(model.mask_pooling(pyramid[:-1], boxes), training=training)
+    pooled = model.mask_pooling(pyramid[:-1], boxes)
+    logits = model.mask_head(pooled, is_positive, training=training)
     shapes = tf.gather(y["mask_shapes"], matches, batch_dims=1)
     has_mask = tf.reduce_all(shapes > 0, axis=-1) & is_positive
     targets = mask_targets(y, boxes, matches, logits.shape[2], image_sizes, **model.mask_targets)

@@ -134,6 +134,9 @@ def test_padding_is_invisible_and_images_are_independent(model):
         {"class_agnostic_boxes": True, "class_agnostic_masks": True, "binary_mask_targets": True},
         {
             "fpn_min_level": 3,
+            "fpn_norm": "group_norm",
+            "head_norm": "batch_norm",
+            "box_conv": (16, 8),
             "anchor_sizes": ((16, 24), (32, 48), (64, 96), (128, 192)),
             "anchor_offset": 0.5,
             "rpn_convs": 2,
