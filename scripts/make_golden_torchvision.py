@@ -1,20 +1,20 @@
-"""Writes tests/golden/torchvision_detection.npz from torchvision's Mask R-CNN, stage by stage.
+"""Writes tests/golden/torchvision_detection*.npz from torchvision's Mask R-CNN, stage by stage.
 
-    .venv-peers/bin/python scripts/make_golden_torchvision.py [FILE]
+    .venv-peers/bin/python scripts/make_golden_torchvision.py [FOLDER]
 
-Takes ten seconds and downloads nothing: the weights are made up from their names
+Takes half a minute and downloads nothing: the weights are made up from their names
 (tests/weights/seeded_detector.py). Only the biases of the class scores are in the file, since they
 are chosen so that scores spread out: every class's mean score over the proposals is 0, and the
 background's is BACKGROUND and every tenth class's LIKELY.
 
 Arrays are in the order of torchvision's results, but channels-last. `[n]` marks every n-th value
 of what follows. For `maskrcnn_resnet50_fpn` and an image of 64 x 96 px, which is not resized:
-`p2` to `p6`; `rpn_logits`, `rpn_deltas` by level; `proposals`; of the first ROWS of them
-`box_features [37]`, `class_logits`, `box_deltas` and the detections `rows_boxes`, `rows_scores`,
-`rows_labels`; of the whole model `boxes`, `scores`, `labels`, `mask_logits [259]` and `masks [7]`
+`p2` to `p6` `[37]`; `rpn_logits`, `rpn_deltas` by level; `proposals`; of the first ROWS of them
+`box_features [111]`, `class_logits`, `box_deltas` and the detections `rows_boxes`, `rows_scores`,
+`rows_labels`; of the whole model `boxes`, `scores`, `labels`, `mask_logits [1036]` and `masks [28]`
 (28 x 28). `large.*` are the results for an image of 248 x 312 px with biases of its own,
 `boxes_only.*` those of `fasterrcnn_resnet50_fpn`, whose weights have the same names. `names` is
-Mask R-CNN's state dict.
+Mask R-CNN's state dict. torchvision_detection_v2.npz is the same of the `_v2` models.
 """
 
 import sys
@@ -29,10 +29,10 @@ sys.path.insert(0, str(ROOT))
 
 from tests.weights.seeded_detector import seeded_detector_tensor, seeded_image  # noqa: E402
 
-FILE = ROOT / "tests" / "golden" / "torchvision_detection.npz"
+FOLDER = ROOT / "tests" / "golden"
 SIZE, LARGE_SIZE = (64, 96), (248, 312)
 BACKGROUND, LIKELY = 11.0, 6.0
-ROWS = 48
+ROWS = 24
 
 
 def seeded_model(name: str, scores_bias: torch.Tensor | None = None) -> torch.nn.Module:
@@ -74,7 +74,7 @@ def stages(model: torch.nn.Module) -> dict[str, np.ndarray]:
     model.transform.min_size, model.transform.max_size = (min(SIZE),), max(SIZE)
     images, _ = model.transform([as_input(SIZE)])
     features = model.backbone(images.tensors)
-    golden = {f"p{i}": channels_last(f) for i, f in enumerate(features.values(), start=2)}
+    golden = {f"p{i}": every(37, channels_last(f)) for i, f in enumerate(features.values(), 2)}
     levels = list(features.values())
     for i, (logits, deltas) in enumerate(zip(*model.rpn.head(levels), strict=True), start=2):
         golden[f"rpn_logits.p{i}"] = channels_last(logits).reshape(-1)
@@ -84,7 +84,7 @@ def stages(model: torch.nn.Module) -> dict[str, np.ndarray]:
 
     heads, rows = model.roi_heads, [proposals[0][:ROWS]]
     pooled = heads.box_roi_pool(features, rows, images.image_sizes)
-    golden["box_features"] = every(37, channels_last(pooled))
+    golden["box_features"] = every(111, channels_last(pooled))
     logits, deltas = heads.box_predictor(heads.box_head(pooled))
     golden |= {"class_logits": logits.numpy(), "box_deltas": deltas.numpy()}
     found = heads.postprocess_detections(logits, deltas, rows, images.image_sizes)
@@ -94,7 +94,7 @@ def stages(model: torch.nn.Module) -> dict[str, np.ndarray]:
     detections = detect(model, SIZE)
     pooled = heads.mask_roi_pool(features, [detections["boxes"]], images.image_sizes)
     mask_logits = heads.mask_predictor(heads.mask_head(pooled))
-    golden["mask_logits"] = every(37 * 7, channels_last(mask_logits))
+    golden["mask_logits"] = every(37 * 28, channels_last(mask_logits))
     return golden | results(detections)
 
 
@@ -102,7 +102,7 @@ def results(detections: dict[str, torch.Tensor], prefix: str = "") -> dict[str, 
     values = {name: tensor.numpy() for name, tensor in detections.items()}
     values["labels"] = values["labels"].astype(np.int32)
     if "masks" in values:
-        values["masks"] = every(7, values["masks"])
+        values["masks"] = every(28, values["masks"])
     return {prefix + name: value for name, value in values.items()}
 
 
@@ -121,13 +121,12 @@ def calibrated_bias(model: torch.nn.Module, size: tuple[int, int]) -> torch.Tens
     return bias
 
 
-def main(path: Path) -> None:
-    torch.set_grad_enabled(False)
-    bias = calibrated_bias(seeded_model("maskrcnn_resnet50_fpn"), SIZE)
-    model = seeded_model("maskrcnn_resnet50_fpn", bias)
+def write(version: str, path: Path) -> None:
+    mask_rcnn, faster_rcnn = (f"{name}rcnn_resnet50_fpn{version}" for name in ("mask", "faster"))
+    bias = calibrated_bias(seeded_model(mask_rcnn), SIZE)
+    model = seeded_model(mask_rcnn, bias)
     golden = {"scores_bias": bias.numpy(), **stages(model)}
-    boxes_only = seeded_model("fasterrcnn_resnet50_fpn", bias)
-    golden |= results(detect(boxes_only, SIZE), "boxes_only.")
+    golden |= results(detect(seeded_model(faster_rcnn, bias), SIZE), "boxes_only.")
     large_bias = calibrated_bias(model, LARGE_SIZE)
     model.roi_heads.box_predictor.cls_score.bias.copy_(large_bias)
     golden |= results(detect(model, LARGE_SIZE), "large.")
@@ -143,5 +142,11 @@ def main(path: Path) -> None:
     print(f"{path}: {path.stat().st_size} bytes")
 
 
+def main(folder: Path) -> None:
+    torch.set_grad_enabled(False)
+    for version in ("", "_v2"):
+        write(version, folder / f"torchvision_detection{version}.npz")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FILE)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

@@ -12,6 +12,7 @@ from mrcnn_tf.weights.presets import PRESETS, Preset
 from mrcnn_tf.weights.torch_files import read_state_dict, read_torch_file
 from mrcnn_tf.weights.torchvision_detection import (
     TORCHVISION_ARGUMENTS,
+    TORCHVISION_V2_ARGUMENTS,
     load_torchvision_weights,
     model_from_torchvision,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "PRESETS",
     "Preset",
     "TORCHVISION_ARGUMENTS",
+    "TORCHVISION_V2_ARGUMENTS",
     "copy_matching_weights",
     "load_backbone_weights",
     "load_detectron2_weights",

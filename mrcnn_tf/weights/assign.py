@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+import keras
 import numpy as np
 
 from mrcnn_tf.layers.box_head import BoxHead
@@ -16,23 +17,29 @@ NORMALIZATION_NAMES = {
 }
 
 
-def conv_norm_weights(layer: ConvNorm, conv: str, norm: str) -> dict[str, tuple]:
-    """The weights of a layer by the names of a PyTorch convolution and batch normalisation.
+def conv_norm_weights(layer: keras.layers.Layer, conv: str, norm: str) -> dict[str, tuple]:
+    """The weights of a layer by the names of a PyTorch convolution and normalisation.
 
     Args:
-        layer: The layer.
+        layer: A `ConvNorm`, or a convolution with a bias and no normalisation.
         conv: Name of the PyTorch convolution, e.g. `layer1.0.conv1`.
-        norm: Name of the PyTorch batch normalisation, e.g. `layer1.0.bn1`.
+        norm: Name of the PyTorch normalisation, e.g. `layer1.0.bn1`.
 
     Returns:
         For every tensor name, the Keras variable and the order of axes that turns the tensor
         into it.
     """
+    if not isinstance(layer, ConvNorm):
+        return {
+            f"{conv}.weight": (layer.kernel, (2, 3, 1, 0)),
+            f"{conv}.bias": (layer.bias, (0,)),
+        }
     # [out, in, h, w] -> [h, w, in, out]; a depthwise [channels, 1, h, w] -> [h, w, channels, 1].
     axes = (2, 3, 0, 1) if layer.depthwise else (2, 3, 1, 0)
     weights = {f"{conv}.weight": (layer.kernel, axes)}
     for ours, theirs in NORMALIZATION_NAMES.items():
-        weights[f"{norm}.{theirs}"] = (getattr(layer.normalization, ours), (0,))
+        if hasattr(layer.normalization, ours):  # a group normalisation has no statistics
+            weights[f"{norm}.{theirs}"] = (getattr(layer.normalization, ours), (0,))
     return weights
 
 
@@ -93,7 +100,7 @@ def make_channels_last(tensors: dict[str, np.ndarray], name: str, head: BoxHead)
         head: The box head that it belongs to.
     """
     dense, side = tensors.get(name), head.pool_size
-    if dense is not None and dense.shape[1:] == (head.in_channels * side**2,):
+    if dense is not None and dense.ndim == 2 and dense.shape[1] % side**2 == 0:
         grid = dense.reshape(len(dense), -1, side, side)
         tensors[name] = grid.transpose(0, 2, 3, 1).reshape(dense.shape)
 

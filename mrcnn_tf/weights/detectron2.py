@@ -138,21 +138,23 @@ def detectron2_weights(model: MaskRCNN) -> dict[str, tuple]:
         if block.shortcut is not None:
             add_conv_norm(block.shortcut, f"{prefix}.shortcut")
     for level, lateral in enumerate(model.fpn.laterals, start=model.fpn.min_level):
-        add(lateral, f"backbone.fpn_lateral{level}")
+        add_conv_norm(lateral, f"backbone.fpn_lateral{level}")
     for level, output in enumerate(model.fpn.outputs, start=model.fpn.min_level):
-        add(output, f"backbone.fpn_output{level}")
+        add_conv_norm(output, f"backbone.fpn_output{level}")
 
     for index, conv in enumerate(model.rpn.convs):
         add(conv, f"{RPN}.conv" + (f".conv{index}" if len(model.rpn.convs) > 1 else ""))
     add(model.rpn.logits, f"{RPN}.objectness_logits")
     add(model.rpn.deltas, f"{RPN}.anchor_deltas")
+    for index, conv in enumerate(model.box_head.convs, start=1):
+        add_conv_norm(conv, f"{ROI}.box_head.conv{index}")
     for index, dense in enumerate(model.box_head.hidden, start=1):
         add(dense, f"{ROI}.box_head.fc{index}", (1, 0))
     add(model.box_head.logits, f"{ROI}.box_predictor.cls_score", (1, 0))
     add(model.box_head.deltas, f"{ROI}.box_predictor.bbox_pred", (1, 0))
     if model.mask:
         for index, conv in enumerate(model.mask_head.convs, start=1):
-            add(conv, f"{ROI}.mask_head.mask_fcn{index}")
+            add_conv_norm(conv, f"{ROI}.mask_head.mask_fcn{index}")
         add(model.mask_head.upsample, f"{ROI}.mask_head.deconv")
         add(model.mask_head.logits, f"{ROI}.mask_head.predictor")
     return weights

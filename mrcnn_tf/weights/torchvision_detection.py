@@ -8,7 +8,7 @@ import numpy as np
 
 from mrcnn_tf.layers.resnet import ResNet
 from mrcnn_tf.models.mask_rcnn import MaskRCNN
-from mrcnn_tf.weights.assign import assign_weights, make_channels_last
+from mrcnn_tf.weights.assign import assign_weights, conv_norm_weights, make_channels_last
 from mrcnn_tf.weights.coco_categories import TORCHVISION_COCO_CATEGORIES
 from mrcnn_tf.weights.resnet import resnet_weights
 from mrcnn_tf.weights.torch_files import read_state_dict
@@ -25,8 +25,21 @@ TORCHVISION_ARGUMENTS = {
     "roi_canonical_size": 224 * 2.0**-1e-6,
 }
 
+# What `maskrcnn_resnet50_fpn_v2` does otherwise, whose epsilon nothing overwrites.
+TORCHVISION_V2_ARGUMENTS = {
+    **TORCHVISION_ARGUMENTS,
+    "norm": "batch_norm",
+    "norm_epsilon": 1e-5,
+    "fpn_norm": "batch_norm",
+    "rpn_convs": 2,
+    "head_norm": "batch_norm",
+    "box_conv": (256, 256, 256, 256),
+    "box_fc": (1024,),
+}
+
 BODY, FPN, RPN, ROI = "backbone.body", "backbone.fpn", "rpn.head", "roi_heads"
-SCORES, FIRST_DENSE = f"{ROI}.box_predictor.cls_score", f"{ROI}.box_head.fc6.weight"
+BOX_HEAD, MASK_HEAD = f"{ROI}.box_head", f"{ROI}.mask_head"
+SCORES = f"{ROI}.box_predictor.cls_score"
 
 # The published files are older than these layers' present names.
 OLD_NAMES = (
@@ -39,10 +52,10 @@ OLD_MASK_NAME = re.compile(r"(roi_heads\.mask_head)\.mask_fcn(\d)\.(weight|bias)
 def model_from_torchvision(path: str | os.PathLike, **arguments: Any) -> MaskRCNN:
     """Builds the model that a checkpoint of torchvision's detectors belongs to, with its weights.
 
-    It reads `maskrcnn_resnet50_fpn` and `fasterrcnn_resnet50_fpn`, and the same with ResNet-18, 34
-    or 101, trained on any number of classes; not their `_v2`. Whether there are masks, the ResNet,
-    the widths of layers and the number of classes follow from the file, the rest is
-    `TORCHVISION_ARGUMENTS`.
+    It reads `maskrcnn_resnet50_fpn` and `fasterrcnn_resnet50_fpn`, their `_v2`, and the same with
+    ResNet-18, 34 or 101, trained on any number of classes. Whether there are masks, the ResNet,
+    number and widths of layers, what is normalised and the number of classes follow from the file,
+    the rest is `TORCHVISION_ARGUMENTS`.
 
     A file with 91 outputs is taken to be of COCO. Then all 90 classes are kept, with
     `category_ids` 1 to 90 and torchvision's names, so that every score is the published model's;
@@ -50,9 +63,10 @@ def model_from_torchvision(path: str | os.PathLike, **arguments: Any) -> MaskRCN
 
     Args:
         path: see `load_torchvision_weights`.
-        **arguments: of `MaskRCNN`, e.g. `class_names`. Of a model that was trained from
-            `weights_backbone` alone, without `COCO_V1` weights, `norm_epsilon=1e-5`; the file tells
-            only if there were no weights at all, since its normalisation then counts batches.
+        **arguments: of `MaskRCNN`, e.g. `class_names`. Of a model that is no `_v2` and was trained
+            from `weights_backbone` alone, without `COCO_V1` weights, `norm_epsilon=1e-5`; the file
+            tells only if there were no weights at all, since its normalisation then counts
+            batches.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -73,7 +87,8 @@ def load_torchvision_weights(model: MaskRCNN, path: str | os.PathLike) -> None:
     """Loads a checkpoint of torchvision's Mask or Faster R-CNN with FPN into a model.
 
     Args:
-        model: Built with `TORCHVISION_ARGUMENTS` and sizes that fit.
+        model: Built with `TORCHVISION_ARGUMENTS`, or `TORCHVISION_V2_ARGUMENTS` for a `_v2`, and
+            sizes that fit.
         path: A `.pth` file: a state dict, or one under `model` or `state_dict`.
 
     Raises:
@@ -98,26 +113,31 @@ def torchvision_weights(model: MaskRCNN) -> dict[str, tuple]:
         weights[f"{name}.weight"] = (layer.kernel, axes, skipped)
         weights[f"{name}.bias"] = (layer.bias, (0,), skipped)
 
-    for index, (lateral, output) in enumerate(
-        zip(model.fpn.laterals, model.fpn.outputs, strict=True)
-    ):
-        add(lateral, f"{FPN}.inner_blocks.{index}.0")
-        add(output, f"{FPN}.layer_blocks.{index}.0")
-    for index, conv in enumerate(model.rpn.convs):
-        add(conv, f"{RPN}.conv.{index}.0")
+    def add_convs(layers, name: str) -> None:
+        for index, layer in enumerate(layers):
+            weights.update(conv_norm_weights(layer, f"{name}.{index}.0", f"{name}.{index}.1"))
+
+    add_convs(model.fpn.laterals, f"{FPN}.inner_blocks")
+    add_convs(model.fpn.outputs, f"{FPN}.layer_blocks")
+    add_convs(model.rpn.convs, f"{RPN}.conv")
     add(model.rpn.logits, f"{RPN}.cls_logits")
     add(model.rpn.deltas, f"{RPN}.bbox_pred")
-    for index, dense in enumerate(model.box_head.hidden, start=6):
-        add(dense, f"{ROI}.box_head.fc{index}", (1, 0))
+    add_convs(model.box_head.convs, BOX_HEAD)
+    for index, dense in enumerate(model.box_head.hidden):
+        add(dense, _dense_name(index, len(model.box_head.convs)), (1, 0))
     # The background comes first there and last here; it has a box and a mask only there.
     add(model.box_head.logits, SCORES, (1, 0))
     add(model.box_head.deltas, f"{ROI}.box_predictor.bbox_pred", (1, 0), skipped=4)
     if model.mask:
-        for index, conv in enumerate(model.mask_head.convs):
-            add(conv, f"{ROI}.mask_head.{index}.0")
+        add_convs(model.mask_head.convs, MASK_HEAD)
         add(model.mask_head.upsample, f"{ROI}.mask_predictor.conv5_mask")
         add(model.mask_head.logits, f"{ROI}.mask_predictor.mask_fcn_logits", skipped=1)
     return weights
+
+
+def _dense_name(index: int, num_convs: int) -> str:
+    # With convolutions the box head is one sequence: these, the flattening, dense layers and ReLUs.
+    return f"{BOX_HEAD}.{num_convs + 1 + 2 * index}" if num_convs else f"{BOX_HEAD}.fc{index + 6}"
 
 
 def _with_new_names(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -138,34 +158,53 @@ def _arguments(tensors: dict[str, np.ndarray], source: str) -> dict[str, Any]:
         raise ValueError(
             f"{source} is no Mask or Faster R-CNN with FPN of torchvision: it lacks "
             f"{SCORES}.weight or {FPN}.inner_blocks.0.0.weight. Give the .pth file of "
-            "maskrcnn_resnet50_fpn or fasterrcnn_resnet50_fpn"
-        )
-    if "roi_heads.box_head.5.weight" in tensors or f"{RPN}.conv.1.0.weight" in tensors:
-        raise ValueError(
-            f"{source} is of a _v2 detector of torchvision, whose heads are normalised; only "
-            "maskrcnn_resnet50_fpn and fasterrcnn_resnet50_fpn can be read"
+            "maskrcnn_resnet50_fpn or fasterrcnn_resnet50_fpn, or of their _v2"
         )
 
     def width(name: str, default: int) -> int:
         # What is missing is reported later, with everything else that is.
         return next(iter(tensors[name].shape), default) if name in tensors else default
 
+    def widths(prefix: str) -> tuple[int, ...]:
+        matches = (re.match(rf"{prefix}\.(\d+)\.0\.", name) for name in tensors)
+        number = max((1 + int(match[1]) for match in matches if match), default=0)
+        return tuple(width(f"{prefix}.{index}.0.weight", 256) for index in range(number))
+
+    norm = _norm(tensors, f"{BODY}.bn1") or "frozen_batch_norm"
+    fpn_norm = _norm(tensors, f"{FPN}.inner_blocks.0.1")
+    box_conv, mask_convs = widths(BOX_HEAD), widths(MASK_HEAD) or (256,) * 4
+    dense = [_dense_name(index, len(box_conv)) for index in range(1 if box_conv else 2)]
     arguments = {
         **TORCHVISION_ARGUMENTS,
         "backbone": _backbone(tensors),
         "num_classes": len(scores) - 1,
         "mask": any(name.startswith(f"{ROI}.mask_") for name in tensors),
+        "norm": norm,
         "backbone_channels": width(f"{BODY}.conv1.weight", 64),
         "fpn_channels": width(f"{FPN}.inner_blocks.0.0.weight", 256),
-        "box_fc": tuple(width(f"{ROI}.box_head.fc{index}.weight", 1024) for index in (6, 7)),
-        "mask_channels": width(f"{ROI}.mask_head.0.0.weight", 256),
+        "fpn_norm": fpn_norm,
+        "rpn_convs": len(widths(f"{RPN}.conv")) or 1,
+        "head_norm": _norm(tensors, f"{BOX_HEAD}.0.1") or _norm(tensors, f"{MASK_HEAD}.0.1"),
+        "box_conv": box_conv,
+        "box_fc": tuple(width(f"{name}.weight", 1024) for name in dense),
+        "mask_channels": mask_convs[0],
+        "mask_convs": len(mask_convs),
     }
-    if any(_ignored(name) for name in tensors):
-        # `BatchNorm2d` counts batches; torchvision sets the epsilon of frozen layers alone to 0.
+    if norm != "frozen_batch_norm" or fpn_norm:
+        # torchvision sets the epsilon of frozen layers alone to 0, and that of no v2 model.
         arguments["norm_epsilon"] = 1e-5
     if len(scores) == 1 + len(TORCHVISION_COCO_CATEGORIES):
         arguments["class_names"] = list(TORCHVISION_COCO_CATEGORIES)
     return arguments
+
+
+def _norm(tensors: dict[str, np.ndarray], name: str) -> str | None:
+    if f"{name}.weight" not in tensors:
+        return None
+    # `BatchNorm2d` counts batches, `FrozenBatchNorm2d` does not, `GroupNorm` has no statistics.
+    if f"{name}.num_batches_tracked" in tensors:
+        return "batch_norm"
+    return "frozen_batch_norm" if f"{name}.running_mean" in tensors else "group_norm"
 
 
 def _backbone(tensors: dict[str, np.ndarray]) -> str:
@@ -180,7 +219,8 @@ def _assign(model: MaskRCNN, tensors: dict[str, np.ndarray], source: str) -> Non
     for name in (f"{SCORES}.weight", f"{SCORES}.bias"):
         if name in tensors and tensors[name].ndim:
             converted[name] = np.roll(tensors[name], -1, axis=0)
-    make_channels_last(converted, FIRST_DENSE, model.box_head)
+    first_dense = f"{_dense_name(0, len(model.box_head.convs))}.weight"
+    make_channels_last(converted, first_dense, model.box_head)
     assign_weights(torchvision_weights(model), converted, _ignored, source)
 
 

@@ -7,6 +7,7 @@ from tests.weights.seeded_tensors import seeded_tensor
 # Boxes stay near their anchors, scores are spread out, and masks have both values.
 FACTORS = {
     "rpn.head.bbox_pred.weight": 0.3,
+    "roi_heads.box_head.5.weight": 8.0,
     "roi_heads.box_predictor.bbox_pred.weight": 0.3,
     "roi_heads.box_predictor.cls_score.weight": 5.0,
     "roi_heads.mask_predictor.mask_fcn_logits.weight": 4.0,

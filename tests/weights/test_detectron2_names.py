@@ -68,6 +68,24 @@ def test_names_are_those_of_detectron2(model):
     assert deeper == names | added and len(deeper) == 307 + 17 * 15
 
 
+def test_names_of_normalised_heads():
+    """Those of `mask_rcnn_R_50_FPN_3x_gn`, only narrower."""
+    norms = dict.fromkeys(("norm", "fpn_norm", "head_norm"), "group_norm")
+    sizes = {"backbone_channels": 32, "fpn_channels": 32, "mask_channels": 32}
+    boxes = {"box_conv": (32, 32, 32, 32), "box_fc": (16,)}
+    names = set(detectron2_weights(MaskRCNN("resnet50", **{**SMALL, **norms, **sizes, **boxes})))
+    for layer in (
+        "backbone.bottom_up.res2.0.conv1",
+        "backbone.fpn_lateral2",
+        "backbone.fpn_output5",
+        "roi_heads.box_head.conv4",
+        "roi_heads.mask_head.mask_fcn1",
+    ):
+        parts = {name.removeprefix(layer) for name in names if name.startswith(f"{layer}.")}
+        assert parts == {".weight", ".norm.weight", ".norm.bias"}
+    assert {"roi_heads.box_head.fc1.weight", "roi_heads.mask_head.deconv.bias"} < names
+
+
 def test_the_classes_of_coco_are_known(tensors):
     scores = "roi_heads.box_predictor.cls_score.weight"
     found = detectron2_arguments({**tensors, scores: np.zeros([81, 12])}, "model_final.pkl")
