@@ -11,12 +11,14 @@ Arrays are in the order of torchvision's results, but channels-last. `[n]` marks
 of what follows. For `maskrcnn_resnet50_fpn` and an image of 64 x 96 px, which is not resized:
 `p2` to `p6` `[37]`; `rpn_logits`, `rpn_deltas` by level; `proposals`; of the first ROWS of them
 `box_features [111]`, `class_logits`, `box_deltas` and the detections `rows_boxes`, `rows_scores`,
-`rows_labels`; of the whole model `boxes`, `scores`, `labels`, `mask_logits [1036]` and `masks [28]`
-(28 x 28). `large.*` are the results for an image of 248 x 312 px with biases of its own,
-`boxes_only.*` those of `fasterrcnn_resnet50_fpn`, whose weights have the same names. `names` is
-Mask R-CNN's state dict. torchvision_detection_v2.npz is the same of the `_v2` models.
+`rows_labels`, and of the box head in training `training_logits [7]`; of the whole model `boxes`,
+`scores`, `labels`, `mask_logits [1036]` and `masks [28]` (28 x 28). `large.*` are the results for
+an image of 248 x 312 px with biases of its own, `boxes_only.*` those of `fasterrcnn_resnet50_fpn`,
+whose weights have the same names. `names` is Mask R-CNN's state dict. torchvision_detection_v2.npz
+is the same of the `_v2` models.
 """
 
+import copy
 import sys
 from pathlib import Path
 
@@ -87,6 +89,8 @@ def stages(model: torch.nn.Module) -> dict[str, np.ndarray]:
     golden["box_features"] = every(111, channels_last(pooled))
     logits, deltas = heads.box_predictor(heads.box_head(pooled))
     golden |= {"class_logits": logits.numpy(), "box_deltas": deltas.numpy()}
+    training_logits, _ = heads.box_predictor(copy.deepcopy(heads.box_head).train()(pooled))
+    golden["training_logits"] = every(7, training_logits.numpy())
     found = heads.postprocess_detections(logits, deltas, rows, images.image_sizes)
     names = ("rows_boxes", "rows_scores", "rows_labels")
     golden |= {name: values[0].numpy() for name, values in zip(names, found, strict=True)}

@@ -10,10 +10,10 @@ examples:
   mrcnn-tf import-weights scratch.pth scratch.keras --norm-epsilon 1e-5
   mrcnn-tf import-weights model_final_f10217.pkl coco.keras
 
-SOURCE is a state dict of torchvision's maskrcnn_resnet50_fpn or fasterrcnn_resnet50_fpn, as
-torch.save writes it, or a .pkl of Detectron2's model zoo or a .pth of its trainings: Mask or Faster
-R-CNN with ResNet-50 or 101 and FPN. It may have any number of classes. It is read without PyTorch,
-and nothing in it is run.
+SOURCE is a state dict of torchvision's maskrcnn_resnet50_fpn, fasterrcnn_resnet50_fpn or their _v2,
+as torch.save writes it, or a .pkl of Detectron2's model zoo or a .pth of its trainings: Mask or
+Faster R-CNN with ResNet-50 or 101 and FPN. It may have any number of classes. It is read without
+PyTorch, and nothing in it is run.
 OUT is for "mrcnn-tf predict", "evaluate", "export", and "train" with preset=OUT.
 """
 
@@ -37,8 +37,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         "--norm-epsilon",
         type=float,
         metavar="E",
-        help="default: 1e-5 for Detectron2's models, and 0 for torchvision's, as for all that "
-        "started from COCO_V1 weights; give 1e-5 for one trained from weights of a backbone",
+        help="default: 1e-5 for Detectron2's models and torchvision's _v2, and 0 for torchvision's "
+        "others, as for all that started from COCO_V1 weights; give 1e-5 for one of these that was "
+        "trained from weights of a backbone",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a file that stands at OUT"

@@ -155,6 +155,18 @@ def test_box_head(model, pyramid, golden):
     assert deviation(deltas[0], golden["box_deltas"].reshape(-1, 91, 4)[:, 1:]) <= 1e-4
 
 
+def test_box_head_in_training(model, pyramid, golden):
+    """The RoIs of an image and rows without one, which must not count in batch statistics."""
+    rows = golden["proposals"][None, : len(golden["class_logits"])]
+    padded = np.concatenate([rows, np.float32([[[0, 0, 90, 60]] * 5])], axis=1)
+    is_valid = np.arange(padded.shape[1])[None] < rows.shape[1]
+    weights = model.box_head.get_weights()
+    logits, _ = model.box_head(model.box_pooling(pyramid[:-1], padded), is_valid, training=True)
+    model.box_head.set_weights(weights)
+    logits = np.roll(logits[0, : rows.shape[1]], 1, axis=1)
+    assert deviation(logits, golden["training_logits"], step=7) <= 1e-4
+
+
 def test_detections(model, golden):
     logits = np.roll(golden["class_logits"], -1, axis=1)[None]
     deltas = golden["box_deltas"].reshape(1, -1, 91, 4)[:, :, 1:]
