@@ -55,13 +55,20 @@ def test_the_model_keeps_to_the_ops_of_tfjs(fixed_shape):
         {"backbone": "resnet18", "sampling_ratio": 0, "class_agnostic_boxes": True},
         {"backbone": "resnet18", "nms_method": "soft_linear"},
         {"backbone": "resnet18", "nms_method": "soft_gaussian"},
+        {
+            "backbone": "resnet18",
+            "norm": "group_norm",
+            "fpn_norm": "batch_norm",
+            "head_norm": "group_norm",
+            "box_conv": (32,),
+            "mask_channels": 32,
+        },
     ],
-    ids=["efficientnet_lite0", "adaptive sampling", "soft_linear", "soft_gaussian"],
+    ids=["efficientnet_lite0", "adaptive sampling", "soft_linear", "soft_gaussian", "group_norm"],
 )
 def test_other_models_keep_to_the_ops_of_tfjs(arguments):
-    model = MaskRCNN(
-        num_classes=2, fpn_channels=16, box_fc=(8,), mask_channels=8, mask_convs=1, **arguments
-    )
+    sizes = {"fpn_channels": 16, "box_fc": (8,), "mask_channels": 8, "mask_convs": 1}
+    model = MaskRCNN(num_classes=2, **{**sizes, **arguments})
     images = tf.TensorSpec([1, 64, 64, 3], tf.uint8, name="images")
     used = operations(trace_model(model, images).graph.as_graph_def())
     # Variables become constants and called functions part of the graph.
