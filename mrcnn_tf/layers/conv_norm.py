@@ -89,7 +89,7 @@ class ConvNorm(keras.layers.Layer):
         self.norm = norm
         self.epsilon = epsilon
         self.momentum = momentum
-        self.kernel_initializer = keras.initializers.get(kernel_initializer or he_normal())
+        self.kernel_initializer = keras.initializers.get(kernel_initializer or he_fan_out())
 
         filters = (in_channels, 1) if depthwise else (in_channels, out_channels)
         self.kernel = self.add_weight(
@@ -155,7 +155,7 @@ class ConvNorm(keras.layers.Layer):
         }
 
 
-def he_normal() -> keras.initializers.Initializer:
+def he_fan_out() -> keras.initializers.Initializer:
     """PyTorch's `kaiming_normal_(mode="fan_out")`, which keeps the size of gradients."""
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
@@ -176,7 +176,7 @@ def build_conv(
             `ConvNorm`; `norm` None is none.
         **kwargs: `name`, `dtype`.
     """
-    kernel_initializer = kernel_initializer or he_normal()
+    kernel_initializer = kernel_initializer or he_fan_out()
     if norm is not None:
         return ConvNorm(
             in_channels,

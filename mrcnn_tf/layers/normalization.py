@@ -79,6 +79,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         inputs: `[B, H, W, C]`.
         is_valid: `[B]` bool, or None for all.
         training: as in Keras: batch statistics only if True and the layer is trainable.
+
+    Example:
+        >>> layer = build_normalization("batch_norm", 8, 1e-5)
+        >>> rois = tf.random.normal([3, 7, 7, 8])
+        >>> same = layer(rois, is_valid=[True, True, False], training=True)[:2]
     """
 
     def call(self, inputs, is_valid=None, training=None):
