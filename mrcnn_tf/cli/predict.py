@@ -130,7 +130,13 @@ def _predict(predictor, path: Path, image_id: int, out: Path) -> list[dict]:
     _save(overlay, f"{out}_overlay.png")
     if "image_masks" in prediction:
         _save(Image.fromarray(instance_map(prediction)), f"{out}_instances.png")
-    results = coco_results(prediction, image_id, model.category_ids, *image.shape[:2])
+    results = coco_results(
+        prediction,
+        image_id,
+        model.category_ids,
+        *image.shape[:2],
+        whole_pixels=predictor.whole_pixel_masks,
+    )
     return [{**result, "file_name": path.name} for result in results]
 
 

@@ -14,7 +14,7 @@ from mrcnn_tf.data.batching import batched, cardinality, image_stream
 from mrcnn_tf.data.coco_dataset import CocoDataset
 from mrcnn_tf.data.sample_reader import SampleReader, resize
 from mrcnn_tf.data.transforms import Augmentation, Sample, augment, draw, resample_masks, rescale
-from mrcnn_tf.ops.resize_image import resized_shape
+from mrcnn_tf.ops.resize_image import check_method, resized_shape
 
 TOO_MANY = "object beyond max_objects"
 NO_OBJECTS = "image without objects"
@@ -43,6 +43,7 @@ def coco(
     category_ids: Sequence[int] | None = None,
     image_ids: Sequence[int] | int | None = None,
     on_error: str = "raise",
+    image_resize: str = "antialias",
 ) -> tf.data.Dataset:
     """COCO images and annotations in batches for training, validation and prediction.
 
@@ -105,6 +106,9 @@ def coco(
         image_ids: see `CocoDataset`; n for the first n images, e.g. to overfit on a few.
         on_error: `"raise"`, or `"skip"` to leave out images and annotations that are faulty. The
             number of batches is then unknown before the first epoch ends.
+        image_resize: `"antialias"`, `"torchvision"` or `"detectron2"`, see
+            `mrcnn_tf.ops.resize_image`; give `model.image_resize`. Pixels are rounded to whole
+            values here by all of them, which torchvision does not do.
 
     Returns:
         The dataset, with attributes `source` (the `CocoDataset`) and `skipped` (its dict of what
@@ -124,14 +128,15 @@ def coco(
     """
     dataset = _as_dataset(images, annotations, category_ids, image_ids, on_error)
     size = _checked_size(size)
+    check_method("image_resize", image_resize)
     _check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, repeat)
     augmentation = Augmentation(flip, vertical_flip, transpose, _checked_jitter(scale_jitter))
     ids = _kept_images(dataset, drop_empty)
     max_objects = _object_limit(dataset, ids, max_objects)
     if pad_to is not None:
-        pad_to = _checked_canvas(dataset, ids, size, pad_to, augmentation)
+        pad_to = _checked_canvas(dataset, ids, size, pad_to, augmentation, image_resize)
     jitter = augmentation.scale_jitter is not None
-    reader = SampleReader(dataset, None if jitter else size, max_objects, cache)
+    reader = SampleReader(dataset, None if jitter else size, max_objects, cache, image_resize)
 
     def load(image_id: int, epoch: int) -> Sample | None:
         sample = reader.read(image_id)
@@ -140,7 +145,7 @@ def coco(
         choices = draw(augmentation, seed, epoch, image_id)
         if jitter:
             scaled = tuple(max(round(side * choices.scale), 1) for side in size)
-            sample = rescale(sample, resize(sample.image, scaled))
+            sample = rescale(sample, resize(sample.image, scaled, image_resize))
         sample = augment(sample, choices, pad_to)
         return sample if mask_size is None else resample_masks(sample, mask_size)
 
@@ -238,6 +243,7 @@ def _checked_canvas(
     size: tuple[int, int],
     pad_to: tuple[int, int],
     augmentation: Augmentation,
+    image_resize: str,
 ) -> tuple[int, int]:
     canvas = tuple(int(side) for side in pad_to)
     if len(canvas) != 2 or min(canvas) < 1:
@@ -245,7 +251,7 @@ def _checked_canvas(
     if augmentation.scale_jitter is not None:
         return canvas
     for image_id in ids:
-        shape = resized_shape(*dataset.size(image_id), *size)
+        shape = resized_shape(*dataset.size(image_id), *size, image_resize)
         for height, width in (shape, shape[::-1])[: 1 + augmentation.transpose]:
             if height > canvas[0] or width > canvas[1]:
                 raise ValueError(

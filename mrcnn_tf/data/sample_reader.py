@@ -28,6 +28,7 @@ class SampleReader:
         size: (short side, long side) images are resized to, or None for the original size.
         max_objects: how many objects of an image are kept, see `mrcnn_tf.data.coco`.
         cache: False, True (memory) or a folder.
+        image_resize: how images are resized, see `mrcnn_tf.data.coco`.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class SampleReader:
         size: tuple[int, int] | None,
         max_objects: int,
         cache: bool | str | os.PathLike,
+        image_resize: str = "antialias",
     ):
         self._dataset = dataset
         self._size = size
         self._max_objects = max_objects
+        self._image_resize = image_resize
         self._store: MemoryStore | FolderStore | None = None
         if cache is True:
             self._store = MemoryStore()
@@ -60,7 +63,7 @@ class SampleReader:
             return None
         sample = self._read_objects(image_id, image)
         if self._size is not None:
-            sample = rescale(sample, resize(image, self._size))
+            sample = rescale(sample, resize(image, self._size, self._image_resize))
         if self._store:
             self._store.put(sample)
         return sample
@@ -136,17 +139,22 @@ class SampleReader:
                 self._dataset.category_ids,
                 self._dataset.on_error,
                 self._size,
+                self._image_resize,
                 self._max_objects,
             )
         )
 
 
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes uint8 [H, W, 3] so that it fits (short side, long side), see `ops.resize_image`."""
-    if tuple(resized_shape(*image.shape[:2], *size)) == image.shape[:2]:
+def resize(image: np.ndarray, size: tuple[int, int], method: str = "antialias") -> np.ndarray:
+    """Resizes uint8 [H, W, 3] so that it fits (short side, long side), see `ops.resize_image`.
+
+    The result is uint8 by all methods: samples are kept and batched in whole values.
+    """
+    if tuple(resized_shape(*image.shape[:2], *size, method)) == image.shape[:2]:
         return image
     with tf.device("/CPU:0"):
-        return resize_image(image, *size).numpy()
+        resized = resize_image(image, *size, method).numpy()
+    return resized if resized.dtype == np.uint8 else (resized + 0.5).astype(np.uint8)
 
 
 def _largest(sample: Sample, count: int) -> np.ndarray:

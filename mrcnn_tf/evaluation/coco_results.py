@@ -11,6 +11,7 @@ def coco_results(
     category_ids: list[int],
     height: int,
     width: int,
+    whole_pixels: bool = False,
 ) -> list[dict]:
     """One image's detections as COCO results, which `coco_metrics` and pycocotools read.
 
@@ -24,6 +25,8 @@ def coco_results(
         category_ids: the dataset's own id of each class.
         height: height of the image in pixels.
         width: width of the image in pixels.
+        whole_pixels: paste masks as torchvision does, see `mrcnn_tf.ops.paste_masks`; the
+            `whole_pixel_masks` of the `Predictor`.
 
     Returns:
         A list of dictionaries that `json` can write: `image_id`, `category_id`, `bbox`
@@ -42,7 +45,7 @@ def coco_results(
         )
     ]
     if "masks" in prediction:
-        encoded = masks_to_rle(prediction["masks"], boxes, height, width)
+        encoded = masks_to_rle(prediction["masks"], boxes, height, width, whole_pixels=whole_pixels)
         for result, segmentation in zip(results, encoded, strict=True):
             result["segmentation"] = segmentation
     return results

@@ -32,7 +32,8 @@ def evaluate(
     """COCO AP of a model's boxes, and of its masks if it has any.
 
     Predictions are compared at the original size of the images, down to the model's own
-    `score_threshold`. Images of similar shape share a batch, so that little of it is padding.
+    `score_threshold`, resized and pasted as by `Predictor`. Images of similar shape share a batch,
+    so that little of it is padding.
 
     Args:
         model: a `MaskRCNN`.
@@ -84,7 +85,7 @@ def evaluate_dataset(
     category_ids = dataset_category_ids(predictor.model, dataset)
     # Predictions without a class in the dataset cannot count; pycocotools ignores them.
     results, has_masks = [], getattr(predictor.model, "mask", True)
-    batches = _batches(dataset, predictor.size, batch_size)
+    batches = _batches(dataset, predictor, batch_size)
     for ids, arrays in track(
         _one_ahead(lambda ids: (ids, [_read(dataset, i) for i in ids]), batches),
         description=f"evaluating {len(dataset)} images",
@@ -95,7 +96,13 @@ def evaluate_dataset(
         predictions = predictor.predict_batch(arrays)
         for image_id, image, prediction in zip(ids, arrays, predictions, strict=True):
             has_masks = has_masks and "masks" in prediction
-            results += coco_results(prediction, image_id, category_ids, *image.shape[:2])
+            results += coco_results(
+                prediction,
+                image_id,
+                category_ids,
+                *image.shape[:2],
+                whole_pixels=predictor.whole_pixel_masks,
+            )
 
     measured = {"box": "bbox"}
     if has_masks and any(a.get("segmentation") for a in dataset.coco.dataset["annotations"]):
@@ -155,8 +162,11 @@ def dataset_category_ids(model: Callable, dataset: CocoDataset) -> list[int]:
     return list(ids)
 
 
-def _batches(dataset: CocoDataset, size: tuple[int, int], batch_size: int) -> list[list[int]]:
-    by_shape = sorted(dataset.image_ids, key=lambda i: resized_shape(*dataset.size(i), *size))
+def _batches(dataset: CocoDataset, predictor: Predictor, batch_size: int) -> list[list[int]]:
+    def shape(image_id: int) -> tuple[int, int]:
+        return resized_shape(*dataset.size(image_id), *predictor.size, predictor.image_resize)
+
+    by_shape = sorted(dataset.image_ids, key=shape)
     return [by_shape[i : i + batch_size] for i in range(0, len(by_shape), batch_size)]
 
 

@@ -24,23 +24,25 @@ def serving_functions(
     any_size = images_spec()
     images = any_size if images is None else images
     # Concrete functions: saving traces every other kind of function again, and tracing a model
-    # takes seconds.
-    detect_any_size = trace_model(model, any_size)
-    detect = detect_any_size if images == any_size else trace_model(model, images)
+    # takes seconds. They take float32, which images of either type are turned into anyway.
+    detect_any_size = trace_model(model, tf.TensorSpec(any_size.shape, tf.float32, "images"))
+    detect = detect_any_size
+    if images.shape.as_list() != any_size.shape.as_list():
+        detect = trace_model(model, tf.TensorSpec(images.shape, tf.float32, "images"))
     image_sizes = tf.TensorSpec([images.shape[0], 2], tf.int32, name="image_sizes")
 
     @tf.function(input_signature=[images], autograph=False)
     def serving_default(images):
-        return detect(images, full_sizes(images))
+        return detect(tf.cast(images, tf.float32), full_sizes(images))
 
     @tf.function(input_signature=[images, image_sizes], autograph=False)
     def serve_padded(images, image_sizes):
-        return detect(images, image_sizes)
+        return detect(tf.cast(images, tf.float32), image_sizes)
 
     @tf.function(input_signature=[any_size], autograph=False)
     def serve_images(images):
-        resized = resize_image(images, *model.image_size)
-        detections = detect_any_size(resized, full_sizes(resized))
+        resized = resize_image(images, *model.image_size, model.image_resize)
+        detections = detect_any_size(tf.cast(resized, tf.float32), full_sizes(resized))
         given, sizes = full_sizes(images), full_sizes(resized)
         scale = tf.cast(given, tf.float32) / tf.cast(sizes, tf.float32)  # [B, 2]: height, width
         scale = tf.tile(scale[:, None, ::-1], [1, 1, 2])

@@ -24,6 +24,7 @@ from mrcnn_tf.models.arguments import (
 )
 from mrcnn_tf.models.detector import Detector, split_input
 from mrcnn_tf.models.mask_rcnn_losses import mask_rcnn_losses
+from mrcnn_tf.ops.resize_image import check_method
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
@@ -42,6 +43,8 @@ class MaskRCNN(Detector):
         category_ids: the data set's own id of each class; 1, 2, ... if not given.
         image_size: `(short, long)` sides in pixels to which `Predictor` and evaluation resize; n
             means (n, n).
+        image_resize: how they do it: `"antialias"`, `"torchvision"` or `"detectron2"`, see
+            `mrcnn_tf.ops.resize_image`.
         norm: of the backbone: `"frozen_batch_norm"`, `"batch_norm"`, `"sync_batch_norm"` (over all
             replicas) or `"group_norm"`.
         norm_epsilon: added to the variance in a ResNet; 1e-5 if not given.
@@ -94,6 +97,8 @@ class MaskRCNN(Detector):
             doubles instead of dropping them.
         nms_sigma: of `"soft_gaussian"`.
         max_detections: rows of the output.
+        whole_pixel_masks: `Predictor` and evaluation paste masks into boxes of whole pixels, as
+            torchvision does.
         loss_weights: factors by loss name; 1 where not given.
         seed: of the sampling of anchors and RoIs.
 
@@ -130,6 +135,7 @@ class MaskRCNN(Detector):
         category_ids: list[int] | None = None,
         image_size: int | tuple[int, int] = (800, 1333),
         *,
+        image_resize: str = "antialias",
         norm: str = "frozen_batch_norm",
         norm_epsilon: float | None = None,
         frozen_stages: int = 2,
@@ -175,6 +181,7 @@ class MaskRCNN(Detector):
         nms_method: str = "hard",
         nms_sigma: float = 0.5,
         max_detections: int = 100,
+        whole_pixel_masks: bool = False,
         loss_weights: dict[str, float] | None = None,
         seed: int = 0,
         config_version: int = CONFIG_VERSION,
@@ -194,6 +201,8 @@ class MaskRCNN(Detector):
         self.num_classes, self.mask, self.seed = num_classes, mask, seed
         sides = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.image_size, self.max_detections = check_pair("image_size", sides), max_detections
+        check_method("image_resize", image_resize)
+        self.image_resize, self.whole_pixel_masks = image_resize, whole_pixel_masks
         self.rpn_iou, self.roi_iou = check_pair("rpn_iou", rpn_iou), roi_iou
         if rpn_iou[0] > rpn_iou[1]:
             raise ValueError(f"rpn_iou {rpn_iou} must be (negative below, positive from).")

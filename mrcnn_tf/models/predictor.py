@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mrcnn_tf.ops.paste_masks import paste_masks
-from mrcnn_tf.ops.resize_image import resize_image
+from mrcnn_tf.ops.paste_masks import paste_masks, whole_pixel_boxes
+from mrcnn_tf.ops.resize_image import RESIZE_METHODS, resize_image
 
 ImageLike = str | os.PathLike | np.ndarray
 
@@ -21,7 +21,9 @@ class Predictor:
     masks of 28 x 28. The predictor does what lies around it: it reads and resizes the image, cuts
     the padded rows off, scales the boxes back, and pastes the masks at image size.
 
-    Images of every size run through one traced function, so there is no retracing.
+    Images of every size run through one traced function, so there is no retracing. Images are
+    resized by the model's `image_resize`, and masks pasted by its `whole_pixel_masks`, so that a
+    model with the weights and arguments of torchvision or Detectron2 gives that library's results.
 
     Args:
         model: a `MaskRCNN`, for instance from `mrcnn_tf.load("model.keras")`, or any callable
@@ -53,7 +55,9 @@ class Predictor:
         self.score_threshold = score_threshold
         size = model.image_size if size is None else size
         self.size = (size, size) if isinstance(size, int) else tuple(size)
-        self._predict = _traced(model)
+        self.image_resize = getattr(model, "image_resize", "antialias")
+        self.whole_pixel_masks = getattr(model, "whole_pixel_masks", False)
+        self._predict = _traced(model, RESIZE_METHODS[self.image_resize])
 
     def __call__(self, images: ImageLike | list[ImageLike]) -> list[dict[str, np.ndarray]]:
         """Detects the objects of one image or several, one image at a time.
@@ -80,7 +84,7 @@ class Predictor:
             image = _as_image(image)
             prediction = self.predict_batch([image])[0]
             if "masks" in prediction:
-                prediction["image_masks"] = _paste(prediction, *image.shape[:2])
+                prediction["image_masks"] = self._paste(prediction, *image.shape[:2])
             predictions.append(prediction)
         return predictions
 
@@ -90,9 +94,11 @@ class Predictor:
         The images, uint8 `[H, W, 3]`, may differ in size; each is padded to the largest resized
         height and width among them. The result is that of a call, without `image_masks`.
         """
-        resized = [np.asarray(resize_image(image, *self.size)) for image in images]
+        resized = [
+            np.asarray(resize_image(image, *self.size, self.image_resize)) for image in images
+        ]
         sizes = np.array([image.shape[:2] for image in resized], np.int32)
-        batch = np.zeros((len(images), *sizes.max(axis=0), 3), np.uint8)
+        batch = np.zeros((len(images), *sizes.max(axis=0), 3), resized[0].dtype)
         for row, image in zip(batch, resized, strict=True):
             row[: image.shape[0], : image.shape[1]] = image
         outputs = {name: value.numpy() for name, value in self._predict(batch, sizes).items()}
@@ -122,6 +128,14 @@ class Predictor:
         boxes = detections["boxes"] * np.tile(scale, 2).astype(np.float32)
         detections["boxes"] = np.clip(boxes, 0, limit)
         return detections
+
+    def _paste(self, prediction: dict[str, np.ndarray], height: int, width: int) -> np.ndarray:
+        masks, boxes = prediction["masks"], prediction["boxes"]
+        image_masks = np.zeros((len(masks), height, width), np.uint8)
+        regions = mask_regions(masks, boxes, height, width, self.whole_pixel_masks)
+        for image_mask, (x, y, region) in zip(image_masks, regions, strict=True):
+            image_mask[y : y + region.shape[0], x : x + region.shape[1]] = region
+        return image_masks
 
 
 def read_upright_image(path: str | os.PathLike) -> np.ndarray:
@@ -163,7 +177,7 @@ def read_upright_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def mask_regions(
-    masks: np.ndarray, boxes: np.ndarray, height: int, width: int
+    masks: np.ndarray, boxes: np.ndarray, height: int, width: int, whole_pixels: bool = False
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Pastes each mask into the part of the image around its own box.
 
@@ -175,11 +189,14 @@ def mask_regions(
         boxes: `[D, 4]` in pixels of the image.
         height: height of the image in pixels.
         width: width of the image in pixels.
+        whole_pixels: see `paste_masks`.
 
     Yields:
         For each mask `(x, y, region)`: `region` is a uint8 `[h, w]` of 0 and 1 whose upper left
         pixel is pixel `(x, y)` of the image; of no size where the box has no pixel in the image.
     """
+    if whole_pixels:
+        boxes = whole_pixel_boxes(boxes, masks.shape[2]).numpy()
     # Interpolation against the zeros around a mask reaches half a mask cell beyond the box.
     cells = np.array([masks.shape[2], masks.shape[1]] * 2, np.float32)
     extent = np.tile(boxes[:, 2:] - boxes[:, :2], 2) / (2 * cells)
@@ -196,14 +213,6 @@ def mask_regions(
         yield int(x1), int(y1), region.numpy()[0]
 
 
-def _paste(prediction: dict[str, np.ndarray], height: int, width: int) -> np.ndarray:
-    image_masks = np.zeros((len(prediction["masks"]), height, width), np.uint8)
-    regions = mask_regions(prediction["masks"], prediction["boxes"], height, width)
-    for image_mask, (x, y, region) in zip(image_masks, regions, strict=True):
-        image_mask[y : y + region.shape[0], x : x + region.shape[1]] = region
-    return image_masks
-
-
 @tf.function(
     input_signature=[
         tf.TensorSpec([1, None, None], tf.float32),
@@ -217,10 +226,10 @@ def _paste_one(mask, box, height, width):
     return paste_masks(mask, box, height, width)
 
 
-def _traced(model: Callable) -> Callable:
+def _traced(model: Callable, dtype: tf.DType) -> Callable:
     @tf.function(
         input_signature=[
-            tf.TensorSpec([None, None, None, 3], tf.uint8),
+            tf.TensorSpec([None, None, None, 3], dtype),
             tf.TensorSpec([None, 2], tf.int32),
         ],
         autograph=False,

@@ -9,13 +9,14 @@ from mrcnn_tf.ops.nms import nms
 from mrcnn_tf.ops.paste_masks import paste_masks
 from mrcnn_tf.ops.proposals import proposals
 from mrcnn_tf.ops.rasterize_polygons import rasterize_polygons
-from mrcnn_tf.ops.resize_image import resize_image, resized_shape
+from mrcnn_tf.ops.resize_image import RESIZE_METHODS, resize_image, resized_shape
 from mrcnn_tf.ops.roi_align import roi_align
 from mrcnn_tf.ops.soft_nms import SOFT_NMS_METHODS, soft_nms
 
 __all__ = [
     "BACKGROUND",
     "IGNORE",
+    "RESIZE_METHODS",
     "SOFT_NMS_METHODS",
     "OpsUnavailableError",
     "implementation",

@@ -79,6 +79,7 @@ def train(
         dataset,
         batch_size=recipe.batch_size,
         size=model.image_size,
+        image_resize=model.image_resize,
         shuffle=True,
         flip=recipe.flip,
         vertical_flip=recipe.vertical_flip,

@@ -1,7 +1,7 @@
-"""torchvision's names of COCO's category ids 1 to 90."""
+"""COCO's categories: names and ids."""
 
-# "N/A" are ids without a category: COCO left 11 of its 91 out of the data set, and the last is
-# not among torchvision's outputs.
+# torchvision's names of the ids 1 to 90. "N/A" are ids without a category: COCO left 11 of its 91
+# out of the data set, and the last is not among torchvision's outputs.
 TORCHVISION_COCO_CATEGORIES = (
     "person",
     "bicycle",
@@ -94,3 +94,11 @@ TORCHVISION_COCO_CATEGORIES = (
     "hair drier",
     "toothbrush",
 )
+
+_USED = {id: name for id, name in enumerate(TORCHVISION_COCO_CATEGORIES, 1) if name != "N/A"}
+# Arguments of a model for the 80 categories of the data set, in the order of their ids.
+COCO_CLASSES = {
+    "num_classes": len(_USED),
+    "class_names": list(_USED.values()),
+    "category_ids": list(_USED),
+}

@@ -13,11 +13,12 @@ from mrcnn_tf.layers.resnet import ResNet
 from mrcnn_tf.models.mask_rcnn import MaskRCNN
 from mrcnn_tf.weights.array_pickles import read_array_pickle
 from mrcnn_tf.weights.assign import assign_weights, conv_norm_weights, make_channels_last
-from mrcnn_tf.weights.coco_categories import TORCHVISION_COCO_CATEGORIES
+from mrcnn_tf.weights.coco_categories import COCO_CLASSES
 from mrcnn_tf.weights.torch_files import named_tensors, read_state_dict
 
 # What `mask_rcnn_R_50_FPN` and its relatives do otherwise than `MaskRCNN` by default.
 DETECTRON2_ARGUMENTS = {
+    "image_resize": "detectron2",
     "stride_in_1x1": True,
     "rpn_post_nms_top_n": (1000, 1000),
     "rpn_beta": 0.0,
@@ -187,14 +188,12 @@ def detectron2_arguments(tensors: dict[str, np.ndarray], source: str) -> dict[st
 
     num_classes = len(tensors[f"{ROI}.box_predictor.cls_score.weight"]) - 1
     mask_convs = widths(f"{ROI}.mask_head.mask_fcn{{}}.weight")
-    used = {id: name for id, name in enumerate(TORCHVISION_COCO_CATEGORIES, 1) if name != "N/A"}
-    classes = {"class_names": list(used.values()), "category_ids": list(used)}
     return {
         **DETECTRON2_ARGUMENTS,
         "backbone": backbones[stage4],
         "backbone_channels": len(tensors[STEM]),
         "num_classes": num_classes,
-        **(classes if num_classes == len(used) else {}),
+        **(COCO_CLASSES if num_classes == COCO_CLASSES["num_classes"] else {}),
         "fpn_channels": len(tensors["backbone.fpn_output2.weight"]),
         "box_fc": widths(f"{ROI}.box_head.fc{{}}.weight"),
         "mask": bool(mask_convs),

@@ -23,6 +23,8 @@ TORCHVISION_ARGUMENTS = {
     "min_detection_size": 0.01,
     # torchvision adds 1e-6 to the logarithm that a box's level is the floor of.
     "roi_canonical_size": 224 * 2.0**-1e-6,
+    "image_resize": "torchvision",
+    "whole_pixel_masks": True,
 }
 
 # What `maskrcnn_resnet50_fpn_v2` does otherwise, whose epsilon nothing overwrites.

@@ -8,6 +8,7 @@ from PIL import Image
 from mrcnn_tf import data
 from mrcnn_tf.data.instance_masks import unpack_crops
 from mrcnn_tf.data.transforms import Augmentation, draw
+from mrcnn_tf.ops import RESIZE_METHODS, resize_image
 from tests.data.coco_folder import NATIVE, CocoFolder, blob, photo, random_folder, rows
 
 TURNS = [
@@ -181,6 +182,18 @@ def test_fixed_canvas(files):
         data.coco(*files, size=NATIVE, pad_to=(48, 64), image_ids=[10], transpose=True)
 
 
+@pytest.mark.parametrize("method", RESIZE_METHODS)
+def test_images_are_resized_as_the_model_does(files, method):
+    dataset = data.coco(*files, size=(23, 31), image_resize=method)
+    for row in rows(dataset):
+        image = data.read_image(dataset.source.path(int(row["image_id"])))
+        expected = resize_image(image, 23, 31, method).numpy()
+        assert row["image"].dtype == np.uint8 and row["image"].shape == expected.shape
+        assert np.abs(row["image"] - expected.astype(np.float32)).max() <= 0.5
+    shapes = {tuple(row["image_sizes"]) for row in rows(dataset)}
+    assert shapes == {(22, 31), (31, 22)}
+
+
 def test_large_scale_jitter_scales_then_cuts_or_pads(files):
     dataset = data.coco(
         *files, batch_size=2, size=NATIVE, scale_jitter=(0.5, 2.0), pad_to=(40, 40), repeat=5
@@ -248,6 +261,7 @@ def test_targets_of_two_photos_with_100_large_objects_stay_under_100_megabytes(t
         ({"scale_jitter": (2.0, 1.0)}, "scale_jitter must be"),
         ({"scale_jitter": (0.0, 1.0)}, "scale_jitter must be"),
         ({"pad_to": (0, 100)}, "pad_to must be"),
+        ({"image_resize": "nearest"}, "image_resize is one of .*; got 'nearest'"),
     ],
 )
 def test_arguments_out_of_range(files, settings, message):

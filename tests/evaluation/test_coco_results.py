@@ -27,6 +27,11 @@ def test_results_have_the_datasets_ids_and_pasted_masks():
     expected[20:60, 10:40] = 1
     np.testing.assert_array_equal(first, expected)
     assert second[:28, :28].all() and second.sum() == 28 * 28
+    # torchvision moves the box to whole pixels, outwards here.
+    whole = coco_results(prediction, 17, [3, 90], height=80, width=70, whole_pixels=True)
+    whole = mask_utils.decode(whole[0]["segmentation"])
+    np.testing.assert_array_equal(np.flatnonzero(whole[:, 30]), np.arange(19, 61))
+    np.testing.assert_array_equal(np.flatnonzero(whole[30]), np.arange(9, 41))
 
 
 def test_no_detections_and_no_masks():

@@ -11,7 +11,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mrcnn_tf.export import check_target, describe_saved_model
+from mrcnn_tf.export.serving import serving_functions
 from mrcnn_tf.models import Predictor
+from mrcnn_tf.ops import RESIZE_METHODS, resize_image
 
 from .conftest import blocks
 
@@ -100,6 +102,24 @@ def test_serve_images_equals_predictor(tiny_model, served):
             rtol=1e-4,
             atol=1e-4,
         )
+
+
+@pytest.mark.parametrize("method", RESIZE_METHODS)
+def test_serve_images_resizes_as_the_model_says(method):
+    class Echo:
+        image_size, image_resize = (64, 100), method
+
+        def __call__(self, inputs, training):
+            images = inputs["images"]
+            return {"boxes": tf.zeros([tf.shape(images)[0], 1, 4]), "images": images}
+
+    functions = serving_functions(Echo())
+    resized = functions["serve_images"](PHOTOS)["images"].numpy()
+    expected = np.stack([resize_image(photo, 64, 100, method) for photo in PHOTOS])
+    # Pillow, which resizes for the predictor of "detectron2", is not in the graph.
+    np.testing.assert_allclose(resized, expected, atol=1 if method == "detectron2" else 1e-4)
+    assert np.mean(np.abs(resized - expected) > 0.5) < 0.03
+    np.testing.assert_array_equal(functions["serving_default"](PHOTOS)["images"], PHOTOS)
 
 
 def test_the_folder(exported, tiny_model):

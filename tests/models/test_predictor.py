@@ -5,6 +5,7 @@ from PIL import Image
 
 from mrcnn_tf.models.predictor import Predictor, mask_regions, read_upright_image
 from mrcnn_tf.ops.paste_masks import paste_masks
+from mrcnn_tf.ops.resize_image import resize_image
 
 
 class BrightSquares:
@@ -77,6 +78,33 @@ def test_threshold_size_and_models_without_masks():
     assert empty["image_masks"].shape == (0, 200, 300)
 
 
+@pytest.mark.parametrize("method", ["antialias", "torchvision", "detectron2"])
+def test_the_model_says_how_images_are_resized_and_masks_pasted(method):
+    class Echo(BrightSquares):
+        image_resize = method
+        whole_pixel_masks = method == "torchvision"
+
+        def __call__(self, inputs, training=None):
+            given.append(inputs["images"])
+            return super().__call__(inputs, training)
+
+    given = []
+    image = np.random.default_rng(0).integers(0, 256, (100, 161, 3), np.uint8)
+    model = Echo()
+    tf.config.run_functions_eagerly(True)
+    try:
+        prediction = Predictor(model)(image)[0]
+    finally:
+        tf.config.run_functions_eagerly(False)
+    expected = resize_image(image, 64, 128, method)
+    assert given[0].dtype == expected.dtype
+    np.testing.assert_array_equal(given[0][0], expected)
+    pasted = paste_masks(
+        prediction["masks"], prediction["boxes"], 100, 161, whole_pixels=model.whole_pixel_masks
+    )
+    np.testing.assert_array_equal(prediction["image_masks"], pasted)
+
+
 def test_images_of_many_sizes_are_traced_once(tmp_path):
     images = [square(60 + 7 * i, 100 - 5 * i, 10, 10, 40, 40) for i in range(6)]
     path = tmp_path / "image.png"
@@ -144,7 +172,8 @@ def test_unreadable_files_are_named(tmp_path):
         read_upright_image(tmp_path)
 
 
-def test_mask_regions_equal_pasting_over_the_whole_image():
+@pytest.mark.parametrize("whole_pixels", [False, True])
+def test_mask_regions_equal_pasting_over_the_whole_image(whole_pixels):
     random = np.random.default_rng(1)
     count, height, width = 60, 240, 320
     masks = random.random((count, 28, 28), np.float32)
@@ -152,11 +181,10 @@ def test_mask_regions_equal_pasting_over_the_whole_image():
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     boxes[:5, 2:] = boxes[:5, :2] + 0.4
     boxes[5] = [400, 10, 500, 20]
-    whole = paste_masks(masks, boxes, height, width).numpy()
+    whole = paste_masks(masks, boxes, height, width, whole_pixels=whole_pixels).numpy()
     different = 0
-    for expected, (x, y, region) in zip(
-        whole, mask_regions(masks, boxes, height, width), strict=True
-    ):
+    regions = mask_regions(masks, boxes, height, width, whole_pixels)
+    for expected, (x, y, region) in zip(whole, regions, strict=True):
         pasted = np.zeros_like(expected)
         pasted[y : y + region.shape[0], x : x + region.shape[1]] = region
         different += np.count_nonzero(pasted != expected)

@@ -1,11 +1,15 @@
-"""Resizing: sizes to the pixel, and pixels as Pillow gives them."""
+"""Resizing: sizes to the pixel, and pixels as Pillow and torchvision give them."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mrcnn_tf.ops import resize_image, resized_shape
+from mrcnn_tf.ops import RESIZE_METHODS, resize_image, resized_shape
+
+GOLDEN = dict(np.load(Path(__file__).parent.parent / "golden/resize_image.npz"))
 
 
 @pytest.mark.parametrize(
@@ -28,13 +32,30 @@ def test_sizes(height, width, size, expected):
     assert all(value.dtype == tf.int32 for value in as_tensors)
 
 
-def test_python_and_tensors_agree_everywhere(rng):
+@pytest.mark.parametrize("method", RESIZE_METHODS)
+def test_python_and_tensors_agree_everywhere(rng, method):
     heights, widths = rng.integers(1, 3000, [2, 500])
-    new_heights, new_widths = resized_shape(tf.constant(heights), tf.constant(widths), 800, 1333)
+    new = resized_shape(tf.constant(heights), tf.constant(widths), 800, 1333, method)
     for i in range(500):
-        expected = resized_shape(int(heights[i]), int(widths[i]), 800, 1333)
-        assert (int(new_heights[i]), int(new_widths[i])) == expected
+        expected = resized_shape(int(heights[i]), int(widths[i]), 800, 1333, method)
+        assert (int(new[0][i]), int(new[1][i])) == expected
         assert min(expected) <= 800 and max(expected) <= 1333
+
+
+def test_sizes_equal_torchvision():
+    assert GOLDEN["resized"][:3].tolist() == [[800, 1066], [1066, 800], [799, 1286]]
+    for shape, expected in zip(GOLDEN["shapes"], GOLDEN["resized"], strict=True):
+        assert resized_shape(*shape, 800, 1333, "torchvision") == tuple(expected)
+
+
+def test_sizes_of_detectron2():
+    # 39 * (800 / 39) * (1333 / 1600) is 666.5 but for the error of a double.
+    assert resized_shape(39, 78, 800, 1333, "detectron2") == (666, 1333)
+    assert resized_shape(39, 78, 800, 1333) == (667, 1333)
+    assert resized_shape(480, 640, 800, 1333, "detectron2") == (800, 1067)
+    assert resized_shape(1, 5000, 800, 1333, "detectron2") == (1, 1333)
+    with pytest.raises(ValueError, match="method is one of .*'torchvision'.*; got 'nearest'"):
+        resized_shape(480, 640, 800, 1333, "nearest")
 
 
 @pytest.mark.parametrize("size", [(20, 40), (90, 200)])
@@ -47,17 +68,32 @@ def test_pixels_equal_pillow(rng, size):
     # Pillow rounds to whole numbers between its two passes.
     assert np.abs(resized.numpy().astype(int) - expected).max() <= 1
     np.testing.assert_array_equal(resize_image(np.full([9, 7, 3], 255, np.uint8), 5, 8), 255)
+    np.testing.assert_array_equal(resize_image(image, *size, "detectron2"), expected)
+    in_graph = tf.function(resize_image)(image, *size, "detectron2").numpy()
+    assert np.abs(in_graph.astype(int) - expected).max() <= 1
+    assert np.mean(in_graph != expected) < 0.06 < np.mean(resized != expected)
 
 
-def test_unknown_shapes(rng):
+@pytest.mark.parametrize(("name", "side"), [("larger", 91), ("smaller", 37)])
+def test_pixels_equal_torchvision(name, side):
+    for resize in (resize_image, tf.function(resize_image)):
+        resized = resize(GOLDEN["image"], side, 1333, "torchvision")
+        assert resized.dtype == tf.float32 and resized.shape[0] == side
+        np.testing.assert_allclose(np.ravel(resized)[::7], GOLDEN[name], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", RESIZE_METHODS)
+def test_unknown_shapes(rng, method):
     image = rng.integers(0, 256, [30, 40, 3], dtype=np.uint8)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
     def resize(image):
-        return resize_image(image, 60, 100)
+        return resize_image(image, 60, 100, method)
 
-    np.testing.assert_array_equal(resize(image), resize_image(image, 60, 100))
+    alone = resize_image(image, 60, 100, method)
+    assert alone.dtype == resize(image).dtype == RESIZE_METHODS[method]
+    np.testing.assert_allclose(resize(image), alone, atol=method == "detectron2")
     batch = np.stack([image, image[::-1]])
-    np.testing.assert_array_equal(resize_image(batch, 60, 100)[0], resize_image(image, 60, 100))
+    np.testing.assert_array_equal(resize_image(batch, 60, 100, method)[0], alone)
     with pytest.raises(ValueError, match="image must have 3 or 4 dimensions"):
         resize_image(image[..., 0], 60, 100)

@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mrcnn_tf import losses
-from mrcnn_tf.models import mask_rcnn
+from mrcnn_tf.models import Predictor, mask_rcnn
 from mrcnn_tf.ops import paste_masks
 from mrcnn_tf.weights.detectron2 import detectron2_weights
 from tests.weights.detectron2_case import (
@@ -76,6 +76,21 @@ def test_detections(detectron2_model, photo, photo_golden, meta, index):
     pasted = paste_masks(found["masks"][rows], boxes, original_height, original_width).numpy()
     for ours, encoded in zip(pasted, meta["images"][index]["masks_rle"], strict=True):
         assert (ours != coco_mask.decode(encoded)).sum() <= 5  # pixels at the edge of a mask
+
+
+def test_predictor(detectron2_model, data_folder, photo_golden, meta):
+    golden = np.load(photo_golden / "d2_mask_rcnn.image1.npz")
+    path = data_folder / "coco128" / "train2017" / PHOTOS[1]
+    found = Predictor(detectron2_model, score_threshold=0.0)(path)[0]
+    expected = {name: golden[f"final.{name}"] for name in ("boxes", "classes", "scores")}
+    rows, moved, changed = pair_up(found, expected)
+    assert len(rows) == len(found["boxes"])
+    # Scaled from short side 256 to the 218 x 640 of the photo, at most 427.
+    assert moved.max() <= 1.5 * BOX_TOLERANCE and changed.max() <= SCORE_TOLERANCE
+    for ours, encoded in zip(
+        found["image_masks"][rows], meta["images"][1]["masks_rle"], strict=True
+    ):
+        assert (ours != coco_mask.decode(encoded)).sum() <= 5
 
 
 def test_boxes_at_every_edge(detectron2_model, photo, photo_golden):
