@@ -1,4 +1,4 @@
-"""Pretrained weights: presets, and PyTorch checkpoints into Keras layers."""
+"""Pretrained weights: presets, and other libraries' checkpoints into Keras layers."""
 
 from mrcnn_tf.weights.array_pickles import read_array_pickle
 from mrcnn_tf.weights.backbone import load_backbone_weights
@@ -7,8 +7,9 @@ from mrcnn_tf.weights.detectron2 import (
     load_detectron2_weights,
     model_from_detectron2,
 )
+from mrcnn_tf.weights.download import PublishedFile, published_file
 from mrcnn_tf.weights.load_preset import copy_matching_weights, model_from_preset
-from mrcnn_tf.weights.presets import PRESETS, Preset
+from mrcnn_tf.weights.presets import PRESETS, Preset, PublishedDetector
 from mrcnn_tf.weights.torch_files import read_state_dict, read_torch_file
 from mrcnn_tf.weights.torchvision_detection import (
     TORCHVISION_ARGUMENTS,
@@ -21,6 +22,8 @@ __all__ = [
     "DETECTRON2_ARGUMENTS",
     "PRESETS",
     "Preset",
+    "PublishedDetector",
+    "PublishedFile",
     "TORCHVISION_ARGUMENTS",
     "TORCHVISION_V2_ARGUMENTS",
     "copy_matching_weights",
@@ -30,6 +33,7 @@ __all__ = [
     "model_from_detectron2",
     "model_from_preset",
     "model_from_torchvision",
+    "published_file",
     "read_array_pickle",
     "read_state_dict",
     "read_torch_file",

@@ -1,16 +1,22 @@
 """Models from presets: architecture by name, weights copied where they fit."""
 
+import os
 import typing
 
 import keras
 
 from mrcnn_tf.models.load import load
 from mrcnn_tf.weights.backbone import load_backbone_weights
+from mrcnn_tf.weights.download import published_file
 from mrcnn_tf.weights.presets import PRESETS
 
 
 def model_from_preset(
-    model_class: type[keras.Model], preset: str, load_weights: bool = True, **arguments: typing.Any
+    model_class: type[keras.Model],
+    preset: str,
+    load_weights: bool = True,
+    weights_file: str | os.PathLike | None = None,
+    **arguments: typing.Any,
 ) -> keras.Model:
     """What `MaskRCNN.from_preset` does; see there.
 
@@ -18,42 +24,66 @@ def model_from_preset(
         model_class: the class to build.
         preset: a name of `PRESETS` or a `.keras` file.
         load_weights: copy the preset's weights.
+        weights_file: a copy of a published detector's file, which is then not downloaded.
         **arguments: constructor arguments that differ from the preset's; None is not one.
 
     Raises:
-        ValueError: the preset is not known.
+        ValueError: the preset is not known, or of another class, or a file of weights is not the
+            published one.
         FileNotFoundError: there is no such file.
+        OSError: a download failed.
     """
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    if preset.endswith(".keras"):
-        return _from_file(model_class, preset, load_weights, arguments)
-    if preset not in PRESETS:
+    entry = PRESETS.get(preset)
+    if entry is None and not preset.endswith(".keras"):
         raise ValueError(
             f"Preset {preset!r} is not known. Known: {', '.join(PRESETS)}; or give the path of a "
             ".keras file."
         )
-    model = model_class(**{**PRESETS[preset].arguments, **arguments})
+    detector = entry.detector if entry else None
+    if weights_file is not None and not (detector and load_weights):
+        raise ValueError(
+            f"weights_file is a copy of the file of a published detector, and preset {preset!r} "
+            f"with load_weights={load_weights} reads none. Presets with one: "
+            + ", ".join(name for name in PRESETS if PRESETS[name].detector)
+        )
+    if entry is None:
+        source = load(preset, compile=False)
+        return _changed(model_class, source, preset, load_weights, arguments)
+    if detector and load_weights:
+        path = published_file(detector.file, weights_file, "give its path as weights_file")
+        source = detector.importer(path, **entry.arguments)
+        if not arguments and isinstance(source, model_class):
+            return source
+        return _changed(model_class, source, preset, load_weights, arguments)
+    model = model_class(**_overridden(entry.arguments, arguments))
     if load_weights:
-        load_backbone_weights(model, PRESETS[preset].backbone_weights)
+        load_backbone_weights(model, entry.backbone_weights)
     return model
 
 
-def _from_file(model_class, path: str, load_weights: bool, arguments: dict) -> keras.Model:
-    source = load(path, compile=False)
-    config = source.get_config()
-    if "num_classes" in arguments and arguments["num_classes"] != config["num_classes"]:
-        # Names and ids belong to the old classes.
-        config.pop("class_names")
-        config.pop("category_ids")
-    model = model_class.from_config({**config, **arguments})
+def _changed(model_class, source, name: str, load_weights: bool, arguments: dict) -> keras.Model:
+    """A model like `source` but for some arguments, with every weight that still fits."""
+    if not isinstance(source, model_class):
+        raise ValueError(f"{name} holds a {type(source).__name__}, not a {model_class.__name__}.")
+    model = type(source).from_config(_overridden(source.get_config(), arguments))
     if load_weights:
         left_out = copy_matching_weights(source, model)
         if left_out:
             print(
-                f"{len(left_out)} weights start anew, since {path} has them in another shape or "
+                f"{len(left_out)} weights start anew, since {name} has them in another shape or "
                 f"not at all: {', '.join(left_out)}"
             )
     return model
+
+
+def _overridden(config: dict, arguments: dict) -> dict:
+    config = dict(config)
+    if arguments.get("num_classes", config.get("num_classes")) != config.get("num_classes"):
+        # Names and ids belong to the old classes.
+        config.pop("class_names", None)
+        config.pop("category_ids", None)
+    return {**config, **arguments}
 
 
 def copy_matching_weights(source: keras.Model, target: keras.Model) -> list[str]:

@@ -1,6 +1,32 @@
-"""Presets: architectures by name, and where their weights come from."""
+"""Presets: models by name, and where their weights come from."""
 
 import typing
+from collections.abc import Callable
+
+from mrcnn_tf.weights.coco_categories import COCO_CLASSES, TORCHVISION_COCO_CATEGORIES
+from mrcnn_tf.weights.detectron2 import DETECTRON2_ARGUMENTS, model_from_detectron2
+from mrcnn_tf.weights.download import PublishedFile
+from mrcnn_tf.weights.torchvision_detection import TORCHVISION_ARGUMENTS, model_from_torchvision
+
+
+class PublishedDetector(typing.NamedTuple):
+    """A trained detector that somebody offers.
+
+    Attributes:
+        file: its weights.
+        megabytes: size of the file in units of 10^6 bytes.
+        licence: under which the publisher offers it; terms of the data it was trained on may come
+            on top.
+        importer: makes the model of the file and of arguments of `MaskRCNN`.
+        average_precision: percent on COCO val2017 as the publisher states it, by `"box"`, `"mask"`
+            and `"keypoint"`.
+    """
+
+    file: PublishedFile
+    megabytes: int
+    licence: str
+    importer: Callable
+    average_precision: dict[str, float]
 
 
 class Preset(typing.NamedTuple):
@@ -9,12 +35,14 @@ class Preset(typing.NamedTuple):
     Attributes:
         description: one line for people.
         arguments: of `MaskRCNN`.
-        backbone_weights: what `load_backbone_weights` is asked for.
+        backbone_weights: what `load_backbone_weights` is asked for, unless there is a detector.
+        detector: the published one that all weights come from.
     """
 
     description: str
     arguments: dict[str, typing.Any]
-    backbone_weights: str
+    backbone_weights: str | None = None
+    detector: PublishedDetector | None = None
 
 
 _SMALL = {
@@ -30,6 +58,46 @@ _SMALL = {
     "box_fc": (512, 512),
     "mask_channels": 128,
 }
+
+_TORCHVISION_COCO = {
+    **TORCHVISION_ARGUMENTS,
+    "num_classes": len(TORCHVISION_COCO_CATEGORIES),
+    "class_names": list(TORCHVISION_COCO_CATEGORIES),
+    "image_size": (800, 1333),
+}
+
+_DETECTRON2_COCO = {**DETECTRON2_ARGUMENTS, **COCO_CLASSES, "image_size": (800, 1333)}
+
+
+def _torchvision(
+    description: str, name: str, megabytes: int, average_precision: dict[str, float], **arguments
+) -> Preset:
+    """A row of torchvision's weights enums; the hash stands at the end of the file's name."""
+    digest = name.rpartition("-")[2]
+    file = PublishedFile(f"https://download.pytorch.org/models/{name}.pth", "sha256", digest)
+    return Preset(
+        description,
+        {**_TORCHVISION_COCO, **arguments},
+        detector=PublishedDetector(
+            file, megabytes, "BSD-3-Clause", model_from_torchvision, average_precision
+        ),
+    )
+
+
+def _detectron2(
+    description: str, path: str, megabytes: int, average_precision: dict[str, float], **arguments
+) -> Preset:
+    """A row of Detectron2's `MODEL_ZOO.md`, which gives no sizes: these follow from the tensors."""
+    digest = path.rpartition("_")[2]
+    file = PublishedFile(f"https://dl.fbaipublicfiles.com/detectron2/{path}.pkl", "md5", digest)
+    return Preset(
+        description,
+        {**_DETECTRON2_COCO, **arguments},
+        detector=PublishedDetector(
+            file, megabytes, "CC BY-SA 3.0", model_from_detectron2, average_precision
+        ),
+    )
+
 
 PRESETS = {
     "maskrcnn_resnet50_fpn": Preset(
@@ -61,5 +129,69 @@ PRESETS = {
         "The same without masks.",
         {**_SMALL, "mask": False},
         "imagenet",
+    ),
+    "torchvision/maskrcnn_resnet50_fpn_coco": _torchvision(
+        "torchvision's MaskRCNN_ResNet50_FPN_Weights.COCO_V1.",
+        "maskrcnn_resnet50_fpn_coco-bf2d0c1e",
+        178,
+        {"box": 37.9, "mask": 34.6},
+        backbone="resnet50",
+        mask=True,
+    ),
+    "torchvision/fasterrcnn_resnet50_fpn_coco": _torchvision(
+        "torchvision's FasterRCNN_ResNet50_FPN_Weights.COCO_V1.",
+        "fasterrcnn_resnet50_fpn_coco-258fb6c6",
+        168,
+        {"box": 37.0},
+        backbone="resnet50",
+        mask=False,
+    ),
+    "detectron2/mask_rcnn_R_50_FPN_1x": _detectron2(
+        "Detectron2's Mask R-CNN with ResNet-50, 12 epochs of COCO.",
+        "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x/137260431/model_final_a54504",
+        178,
+        {"box": 38.6, "mask": 35.2},
+        backbone="resnet50",
+        mask=True,
+    ),
+    "detectron2/mask_rcnn_R_50_FPN_3x": _detectron2(
+        "Detectron2's Mask R-CNN with ResNet-50, 37 epochs of COCO.",
+        "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217",
+        178,
+        {"box": 41.0, "mask": 37.2},
+        backbone="resnet50",
+        mask=True,
+    ),
+    "detectron2/mask_rcnn_R_101_FPN_3x": _detectron2(
+        "Detectron2's Mask R-CNN with ResNet-101, 37 epochs of COCO.",
+        "COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x/138205316/model_final_a3ec72",
+        254,
+        {"box": 42.9, "mask": 38.6},
+        backbone="resnet101",
+        mask=True,
+    ),
+    "detectron2/faster_rcnn_R_50_FPN_1x": _detectron2(
+        "Detectron2's Faster R-CNN with ResNet-50, 12 epochs of COCO.",
+        "COCO-Detection/faster_rcnn_R_50_FPN_1x/137257794/model_final_b275ba",
+        167,
+        {"box": 37.9},
+        backbone="resnet50",
+        mask=False,
+    ),
+    "detectron2/faster_rcnn_R_50_FPN_3x": _detectron2(
+        "Detectron2's Faster R-CNN with ResNet-50, 37 epochs of COCO.",
+        "COCO-Detection/faster_rcnn_R_50_FPN_3x/137849458/model_final_280758",
+        167,
+        {"box": 40.2},
+        backbone="resnet50",
+        mask=False,
+    ),
+    "detectron2/faster_rcnn_R_101_FPN_3x": _detectron2(
+        "Detectron2's Faster R-CNN with ResNet-101, 37 epochs of COCO.",
+        "COCO-Detection/faster_rcnn_R_101_FPN_3x/137851257/model_final_f6e8b1",
+        243,
+        {"box": 42.0},
+        backbone="resnet101",
+        mask=False,
     ),
 }

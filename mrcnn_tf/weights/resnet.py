@@ -1,21 +1,16 @@
 """torchvision's classification ResNets: names, addresses and hashes of their checkpoints."""
 
-import hashlib
-import os
-from pathlib import Path
-
-import keras
-
 from mrcnn_tf.layers.resnet import ResNet
 from mrcnn_tf.weights.assign import conv_norm_weights
+from mrcnn_tf.weights.download import PublishedFile, published_file
 
-# depth: (address, first digits of the file's SHA-256). ImageNet top-1 of torchvision's
-# IMAGENET1K_V1 recipe, single crop: 69.758, 73.314, 76.130 and 77.374 percent.
+# By depth. ImageNet top-1 of torchvision's IMAGENET1K_V1 recipe, single crop: 69.758, 73.314,
+# 76.130 and 77.374 percent.
 IMAGENET = {
-    18: ("https://download.pytorch.org/models/resnet18-f37072fd.pth", "f37072fd"),
-    34: ("https://download.pytorch.org/models/resnet34-b627a593.pth", "b627a593"),
-    50: ("https://download.pytorch.org/models/resnet50-0676ba61.pth", "0676ba61"),
-    101: ("https://download.pytorch.org/models/resnet101-63fe2227.pth", "63fe2227"),
+    depth: PublishedFile(
+        f"https://download.pytorch.org/models/resnet{depth}-{digest}.pth", "sha256", digest
+    )
+    for depth, digest in ((18, "f37072fd"), (34, "b627a593"), (50, "0676ba61"), (101, "63fe2227"))
 }
 
 
@@ -57,19 +52,4 @@ def resnet_file(backbone: ResNet) -> str:
             f"ImageNet weights are for base_channels=64, not {backbone.base_channels}; build the "
             "backbone with 64, or train it from scratch with norm='batch_norm'"
         )
-    url, digest = IMAGENET[backbone.depth]
-    name = os.path.basename(url)
-    try:
-        path = keras.utils.get_file(name, url, cache_subdir="mrcnn_tf")
-    except Exception as error:
-        raise OSError(
-            f"{url} could not be downloaded ({error}); download it elsewhere and give its path "
-            "instead of 'imagenet'"
-        ) from error
-    found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    if not found.startswith(digest):
-        raise ValueError(
-            f"{path} has SHA-256 {found[:8]}..., the published {name} starts with {digest}; "
-            "delete it and load again"
-        )
-    return path
+    return published_file(IMAGENET[backbone.depth], remedy="give its path to load_backbone_weights")

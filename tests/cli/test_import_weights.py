@@ -1,4 +1,4 @@
-from collections import OrderedDict
+import re
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ import pytest
 import mrcnn_tf
 from mrcnn_tf import MaskRCNN
 from mrcnn_tf.cli.main import main
+from mrcnn_tf.weights import PRESETS
+from tests.weights.published import TORCHVISION, publish, write_state_dict
 from tests.weights.test_detectron2_names import SMALL as DETECTRON2
 from tests.weights.test_detectron2_names import tensors_of, write
 from tests.weights.test_torch_files import Call, Tensor, write_zip
@@ -15,12 +17,8 @@ from tests.weights.test_torchvision_detection import SMALL, state_dict
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A checkpoint as `torch.save` writes it, of a small Mask R-CNN for two classes."""
-    content, storages = OrderedDict(), []
-    for key, (name, values) in enumerate(state_dict(MaskRCNN(num_classes=2, **SMALL)).items()):
-        strides = tuple(stride // values.itemsize for stride in values.strides)
-        content[name] = Tensor(values.size, 0, values.shape, strides, key=str(key))
-        storages.append(values.tobytes())
-    return write_zip(tmp_path_factory.mktemp("torchvision") / "bolts.pth", content, storages)
+    tensors = state_dict(MaskRCNN(num_classes=2, **SMALL))
+    return write_state_dict(tmp_path_factory.mktemp("torchvision") / "bolts.pth", tensors)
 
 
 def test_a_model_is_written(source, tmp_path, capsys):
@@ -43,15 +41,9 @@ def test_a_model_is_written(source, tmp_path, capsys):
 
 def test_detectron2_is_told_by_its_names(tmp_path, capsys):
     tensors = tensors_of(MaskRCNN("resnet50", **DETECTRON2))
-    content, storages = OrderedDict(), []
-    for key, (name, values) in enumerate(tensors.items()):
-        values = np.ascontiguousarray(values, np.float32)
-        strides = tuple(stride // 4 for stride in values.strides)
-        content[name] = Tensor(values.size, 0, values.shape, strides, key=str(key))
-        storages.append(values.tobytes())
     sources = [
         write(tmp_path / "model_final.pkl", tensors),
-        write_zip(tmp_path / "model_final.pth", {"model": content}, storages),
+        write_state_dict(tmp_path / "model_final.pth", tensors),
     ]
     for source in sources:
         out = source.with_suffix(f"{source.suffix}.keras")
@@ -62,6 +54,36 @@ def test_detectron2_is_told_by_its_names(tmp_path, capsys):
         np.testing.assert_allclose(
             model.mask_head.logits.bias, tensors["roi_heads.mask_head.predictor.bias"]
         )
+
+
+def test_a_published_detector_is_downloaded(monkeypatch, tmp_path, capsys):
+    path = publish(monkeypatch, tmp_path, TORCHVISION)
+    out = tmp_path / "coco.keras"
+    assert main(["import-weights", TORCHVISION, str(out), "--class-names", "screw,washer"]) == 0
+    assert f"{out} is written: Mask R-CNN with resnet18 and 2 classes" in capsys.readouterr().out
+    model = mrcnn_tf.load(out)
+    assert model.class_names == ["screw", "washer"] and model.image_resize == "torchvision"
+    expected = mrcnn_tf.weights.model_from_torchvision(path)
+    np.testing.assert_array_equal(model.box_head.logits.bias, expected.box_head.logits.bias)
+
+
+def test_published_detectors_are_listed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["import-weights", "--list"]) == 0
+    printed = capsys.readouterr().out
+    published = [name for name in PRESETS if PRESETS[name].detector]
+    lines = [line.split() for line in printed.splitlines()]
+    rows = [words for words in lines if words and words[0] in PRESETS]
+    assert [row[0] for row in rows] == published
+    assert rows[published.index(TORCHVISION)][1:] == ["178", "37.9", "34.6", "BSD-3-Clause"]
+    assert rows[-1][-3:] == ["CC", "BY-SA", "3.0"]
+    for arguments, message in (
+        (["--list", "some.pth"], "--list stands alone"),
+        (["some.pth"], "give SOURCE.* and OUT"),
+        (["torchvision/resnet9000", "x.keras"], "nor a published detector of that name"),
+    ):
+        assert main(["import-weights", *arguments]) == 2
+        assert re.search(message, capsys.readouterr().err)
 
 
 def test_what_is_wrong_is_one_line(source, tmp_path, capsys):

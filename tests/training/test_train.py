@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 
 import mrcnn_tf
+from mrcnn_tf import MaskRCNN
 from mrcnn_tf.cli.main import main
-from mrcnn_tf.data import shapes
+from mrcnn_tf.data import CocoDataset, find_split, shapes
+from mrcnn_tf.training import parse_settings
+from mrcnn_tf.training.train import build_model
+from mrcnn_tf.weights import model_from_torchvision
 from tests.models.tiny import ARGUMENTS
+from tests.weights.published import TORCHVISION, publish
 
 SETTINGS = [
     f"{name}={value}".replace(" ", "")
@@ -51,6 +56,17 @@ def test_train_leaves_a_complete_folder(scenes, tmp_path, capsys):
     assert int(model.optimizer.iterations) == 4
     assert model.class_names == [category["name"] for category in shapes.CATEGORIES]
     assert model.category_ids == [category["id"] for category in shapes.CATEGORIES]
+
+
+def test_a_run_starts_from_a_published_detector(scenes, tmp_path, monkeypatch, capsys):
+    path = publish(monkeypatch, tmp_path, TORCHVISION)
+    dataset = CocoDataset(*find_split(scenes, "train"))
+    model = build_model(dataset, *parse_settings([f"preset={TORCHVISION}"], MaskRCNN))
+    assert "weights start anew" in capsys.readouterr().out
+    assert model.class_names == dataset.class_names
+    assert model.category_ids == dataset.category_ids
+    expected = model_from_torchvision(path)
+    np.testing.assert_array_equal(model.rpn.deltas.kernel, expected.rpn.deltas.kernel)
 
 
 @pytest.mark.slow

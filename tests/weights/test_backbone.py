@@ -86,11 +86,11 @@ def test_download_is_checked(checkpoint, monkeypatch, tmp_path):
     backbone = ResNet(18)
     with pytest.raises(ValueError, match="starts with f37072fd; delete it"):
         load_backbone_weights(backbone)
-    url = resnet.IMAGENET[18][0]
-    assert asked == [("resnet18-f37072fd.pth", url)]
+    published = resnet.IMAGENET[18]
+    assert asked == [("resnet18-f37072fd.pth", published.url)]
 
     digest = hashlib.sha256(b"weights").hexdigest()[:8]
-    monkeypatch.setitem(resnet.IMAGENET, 18, (url, digest))
+    monkeypatch.setitem(resnet.IMAGENET, 18, published._replace(digest=digest))
     load_backbone_weights(backbone)
     np.testing.assert_array_equal(backbone.stem.normalization.beta, checkpoint["bn1.bias"])
 
@@ -104,8 +104,9 @@ def test_download_is_checked(checkpoint, monkeypatch, tmp_path):
         load_backbone_weights(ResNet(50, stride_in_1x1=True))
     with pytest.raises(ValueError, match="base_channels=64, not 8"):
         load_backbone_weights(ResNet(18, base_channels=8))
-    for _, (url, digest) in resnet.IMAGENET.items():
-        assert url.endswith(f"-{digest}.pth") or digest == resnet.IMAGENET[18][1]
+    for depth in (34, 50, 101):
+        url, algorithm, digest = resnet.IMAGENET[depth]
+        assert url.endswith(f"resnet{depth}-{digest}.pth") and algorithm == "sha256"
 
 
 def test_efficientnet_package(monkeypatch):

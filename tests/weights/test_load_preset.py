@@ -2,21 +2,83 @@ import numpy as np
 import pytest
 
 from mrcnn_tf import MaskRCNN
-from mrcnn_tf.weights import PRESETS
-from tests.models.tiny import ARGUMENTS, tiny_batch, tiny_model
+from mrcnn_tf.weights import PRESETS, model_from_detectron2, model_from_torchvision
+from tests.models.tiny import ARGUMENTS as TINY
+from tests.models.tiny import tiny_batch, tiny_model
+from tests.weights.published import ARGUMENTS, CLASSES, DETECTRON2, TORCHVISION, publish
 
-SMALL = {
-    name: value for name, value in ARGUMENTS.items() if name not in ("backbone", "num_classes")
-}
+SMALL = {name: value for name, value in TINY.items() if name not in ("backbone", "num_classes")}
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_builds(name):
     small = {**SMALL, "backbone_channels": None} if "efficientnet" in name else SMALL
     model = MaskRCNN.from_preset(name, load_weights=False, num_classes=2, **small)
-    assert model.get_config()["backbone"] in name
-    assert model.mask == name.startswith("maskrcnn")
-    assert model.num_classes == 2
+    assert model.mask == ("mask" in name)
+    assert model.num_classes == len(model.class_names) == 2
+    config = model.get_config()
+    kept = PRESETS[name].arguments.keys() - small.keys() - CLASSES.keys()
+    assert "backbone" in kept
+    assert all(config[argument] == PRESETS[name].arguments[argument] for argument in kept)
+
+
+def test_published_detectors_are_described_by_their_addresses():
+    published = {name: preset for name, preset in PRESETS.items() if preset.detector}
+    assert len(published) == len({preset.detector.file.url for preset in published.values()}) >= 8
+    for name, (_, arguments, backbone, detector) in published.items():
+        library, _, stem = name.partition("/")
+        url, algorithm, digest = detector.file
+        assert url.startswith("https://") and stem in url
+        assert url.rpartition(".")[0].endswith(digest)
+        sizes = {"torchvision": ("sha256", 8), "detectron2": ("md5", 6)}
+        assert (algorithm, len(digest)) == sizes[library]
+        assert set(detector.average_precision) == {"box", "mask"} - (
+            set() if arguments["mask"] else {"mask"}
+        )
+        assert backbone is None and len(arguments["class_names"]) == arguments["num_classes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "importer"),
+    [(TORCHVISION, model_from_torchvision), (DETECTRON2, model_from_detectron2)],
+)
+def test_a_published_detector(name, importer, monkeypatch, tmp_path, capsys):
+    path = publish(monkeypatch, tmp_path, name)
+    model = MaskRCNN.from_preset(name)
+    assert "start anew" not in capsys.readouterr().out
+    config = model.get_config()
+    assert {argument: config[argument] for argument in ARGUMENTS[name]} == ARGUMENTS[name]
+    expected = importer(path)
+    for ours, theirs in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+    # The cache has it now.
+    copy = path.rename(tmp_path / "copy")
+    reheaded = MaskRCNN.from_preset(name, num_classes=3, score_threshold=0.3)
+    printed = capsys.readouterr().out
+    assert f"6 weights start anew, since {name} has them in another shape" in printed
+    assert all(f"{head}/kernel" in printed for head in ("box_head/logits", "mask_head/logits"))
+    assert reheaded.class_names == ["class 0", "class 1", "class 2"]
+    assert reheaded.category_ids == [1, 2, 3] and reheaded.arguments["score_threshold"] == 0.3
+    np.testing.assert_array_equal(reheaded.fpn.outputs[0].kernel, model.fpn.outputs[0].kernel)
+
+    (tmp_path / "cache" / "mrcnn_tf" / path.name).unlink()
+    with pytest.raises(OSError, match=f"{path.name} could not be.*give its path as weights_file"):
+        MaskRCNN.from_preset(name)
+    fresh = MaskRCNN.from_preset(name, load_weights=False)
+    assert fresh.get_config() == {**config, "name": fresh.name}
+    same = MaskRCNN.from_preset(name, weights_file=copy.rename(tmp_path / path.name))
+    np.testing.assert_array_equal(same.rpn.logits.kernel, model.rpn.logits.kernel)
+    wrong = tmp_path / "wrong.pth"
+    wrong.write_bytes(b"other")
+    with pytest.raises(ValueError, match=f"wrong.pth is not the published {path.name}"):
+        MaskRCNN.from_preset(name, weights_file=wrong)
+
+
+def test_a_file_of_weights_is_for_published_detectors():
+    for arguments in (("maskrcnn_resnet50_fpn",), ("some.keras",), (TORCHVISION, False)):
+        with pytest.raises(ValueError, match="weights_file is a copy .* reads none.*torchvision/"):
+            MaskRCNN.from_preset(*arguments, weights_file="some.pth")
 
 
 def test_a_saved_model_is_a_preset(tmp_path, capsys):
