@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mrcnn_tf import losses
-from mrcnn_tf.models import Predictor, mask_rcnn
+from mrcnn_tf.models import Predictor, mask_rcnn_losses
 from mrcnn_tf.ops import paste_masks
 from mrcnn_tf.weights.detectron2 import detectron2_weights
 from tests.weights.detectron2_case import (
@@ -171,7 +171,7 @@ def test_training_step(detectron2_model, photo, photo_golden, meta, case, monkey
     def mask_targets(y, boxes, *_, **__):
         return padded[:, : boxes.shape[1]]
 
-    monkeypatch.setattr(mask_rcnn, "mask_targets", mask_targets)
+    monkeypatch.setattr(mask_rcnn_losses, "mask_targets", mask_targets)
     samples = {"proposals": theirs[None], "anchors": anchors, "rois": rois}
     with tf.GradientTape() as tape:
         found = model.compute_losses(x, y, samples=samples)
