@@ -32,9 +32,8 @@ def test_published_detectors_are_described_by_their_addresses():
         assert url.rpartition(".")[0].endswith(digest)
         sizes = {"torchvision": ("sha256", 8), "detectron2": ("md5", 6)}
         assert (algorithm, len(digest)) == sizes[library]
-        assert set(detector.average_precision) == {"box", "mask"} - (
-            set() if arguments["mask"] else {"mask"}
-        )
+        assert detector.average_precision["box"] > 0
+        assert ("mask" in detector.average_precision) == arguments["mask"]
         assert backbone is None and len(arguments["class_names"]) == arguments["num_classes"]
 
 
