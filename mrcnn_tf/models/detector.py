@@ -75,6 +75,47 @@ class Detector(keras.Model):
             tracker.update_state(values[tracker.name], sample_weight=tf.cast(batch, tf.float32))
         return {tracker.name: tracker.result() for tracker in self.loss_trackers}
 
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str,
+        load_weights: bool = True,
+        num_classes=None,
+        weights_file=None,
+        **arguments,
+    ):
+        """Build a model by the name of its architecture, or of a published detector, or of a file.
+
+        Args:
+            preset: a name of `mrcnn_tf.weights.PRESETS`, or a `.keras` file.
+            load_weights: start from the preset's weights: of an architecture, the backbone's
+                ImageNet weights; of a published detector or a file, all of them. They are
+                downloaded once, into Keras's cache, and checked by their hash.
+            num_classes: another number of classes than the preset's. Layers whose shape depends
+                on it start from random numbers; their names are printed.
+            weights_file: a copy of the published detector's file, for a machine without network.
+            **arguments: other constructor arguments that differ from the preset's.
+
+        Returns:
+            A `MaskRCNN`.
+
+        Raises:
+            ValueError: the preset is not known; the known ones are listed. Or a file of weights
+                is not the published one.
+            FileNotFoundError: there is no such file.
+            OSError: a download failed.
+
+        Example:
+
+        >>> MaskRCNN.from_preset("maskrcnn_resnet50_fpn", load_weights=False, num_classes=3)
+        >>> MaskRCNN.from_preset("torchvision/maskrcnn_resnet50_fpn_coco", num_classes=3)
+        """
+        from mrcnn_tf.weights import model_from_preset
+
+        return model_from_preset(
+            cls, preset, load_weights, weights_file, num_classes=num_classes, **arguments
+        )
+
     def export(
         self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
     ):

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from mrcnn_tf.weights.coco_categories import COCO_CLASSES, TORCHVISION_COCO_CATEGORIES
 from mrcnn_tf.weights.detectron2 import DETECTRON2_ARGUMENTS, model_from_detectron2
 from mrcnn_tf.weights.download import PublishedFile
-from mrcnn_tf.weights.torchvision_detection import TORCHVISION_ARGUMENTS, model_from_torchvision
+from mrcnn_tf.weights.torchvision_detection import (
+    TORCHVISION_ARGUMENTS,
+    TORCHVISION_V2_ARGUMENTS,
+    model_from_torchvision,
+)
 
 
 class PublishedDetector(typing.NamedTuple):
@@ -143,6 +147,24 @@ PRESETS = {
         "fasterrcnn_resnet50_fpn_coco-258fb6c6",
         168,
         {"box": 37.0},
+        backbone="resnet50",
+        mask=False,
+    ),
+    "torchvision/maskrcnn_resnet50_fpn_v2_coco": _torchvision(
+        "torchvision's MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.",
+        "maskrcnn_resnet50_fpn_v2_coco-73cbd019",
+        186,
+        {"box": 47.4, "mask": 41.8},
+        **TORCHVISION_V2_ARGUMENTS,
+        backbone="resnet50",
+        mask=True,
+    ),
+    "torchvision/fasterrcnn_resnet50_fpn_v2_coco": _torchvision(
+        "torchvision's FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1.",
+        "fasterrcnn_resnet50_fpn_v2_coco-dd69338a",
+        175,
+        {"box": 46.7},
+        **TORCHVISION_V2_ARGUMENTS,
         backbone="resnet50",
         mask=False,
     ),
