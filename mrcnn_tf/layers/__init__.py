@@ -6,6 +6,7 @@ from mrcnn_tf.layers.box_head import BoxHead
 from mrcnn_tf.layers.detections import Detections
 from mrcnn_tf.layers.efficientnet_lite import EfficientNetLite0
 from mrcnn_tf.layers.fpn import FPN
+from mrcnn_tf.layers.keras_applications import KerasApplication
 from mrcnn_tf.layers.mask_head import MaskHead
 from mrcnn_tf.layers.normalization import FrozenBatchNormalization
 from mrcnn_tf.layers.normalize_images import NormalizeImages
@@ -21,6 +22,7 @@ __all__ = [
     "Detections",
     "EfficientNetLite0",
     "FrozenBatchNormalization",
+    "KerasApplication",
     "MaskHead",
     "NormalizeImages",
     "Proposals",
