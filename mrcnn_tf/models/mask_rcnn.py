@@ -36,7 +36,8 @@ class MaskRCNN(Detector):
     numbers make a smaller model out of the same code.
 
     Args:
-        backbone: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"`, `"efficientnet_lite0"`.
+        backbone: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"`, `"efficientnet_lite0"`,
+            or `"keras/"` and a network of keras.applications, such as `"keras/EfficientNetV2B0"`.
         num_classes: classes without background.
         mask: predict masks.
         class_names: one name a class.

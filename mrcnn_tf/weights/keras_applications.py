@@ -19,22 +19,28 @@ def load_keras_application(backbone: KerasApplication, source: str | os.PathLike
     Raises:
         FileNotFoundError: There is no such file.
         OSError: The download failed.
-        ValueError: The file cannot be read, or is of another network; nothing was loaded.
+        ValueError: The file cannot be read, is of another network, or the backbone's `norm` has
+            no such weights; nothing was loaded.
     """
     original = _imagenet(backbone) if source == "imagenet" else _from_file(backbone, source)
     layers = {name: layer for layer, name in stable_names(original).items()}
+    assigned = []
     for part in (backbone.stem, *backbone.blocks):
         for layer in part.layers:
-            if not layer.weights:
-                continue
-            theirs = layers[layer.name].get_weights()
+            theirs = layers[layer.name].get_weights() if layer.weights else []
+            if len(theirs) != len(layer.weights):
+                raise ValueError(
+                    f"the weights of {backbone.application} are of a network with batch "
+                    f"normalisation, and the backbone has norm={backbone.norm!r}; build it with "
+                    "norm='frozen_batch_norm', 'batch_norm' or 'sync_batch_norm'"
+                )
             # A depthwise kernel [h, w, C, 1] was [h, w, 1, C] as one of groups: the same numbers.
-            layer.set_weights(
-                [
-                    np.reshape(value, weight.shape)
-                    for value, weight in zip(theirs, layer.weights, strict=True)
-                ]
-            )
+            assigned += [
+                (weight, np.reshape(value, weight.shape))
+                for weight, value in zip(layer.weights, theirs, strict=True)
+            ]
+    for weight, value in assigned:
+        weight.assign(value)
 
 
 def _imagenet(backbone: KerasApplication) -> keras.Model:

@@ -63,8 +63,20 @@ def test_the_model_keeps_to_the_ops_of_tfjs(fixed_shape):
             "box_conv": (32,),
             "mask_channels": 32,
         },
+        {"backbone": "keras/MobileNetV3Small"},
+        pytest.param({"backbone": "keras/ConvNeXtTiny"}, marks=pytest.mark.slow),
+        pytest.param({"backbone": "keras/ResNet50"}, marks=pytest.mark.slow),
     ],
-    ids=["efficientnet_lite0", "adaptive sampling", "soft_linear", "soft_gaussian", "group_norm"],
+    ids=[
+        "efficientnet_lite0",
+        "adaptive sampling",
+        "soft_linear",
+        "soft_gaussian",
+        "group_norm",
+        "keras, inverted bottlenecks",
+        "keras, layer normalisation",
+        "keras, BGR",
+    ],
 )
 def test_other_models_keep_to_the_ops_of_tfjs(arguments):
     sizes = {"fpn_channels": 16, "box_fc": (8,), "mask_channels": 8, "mask_convs": 1}

@@ -180,6 +180,7 @@ def test_bad_arguments():
         (("preprocess_input",), "'preprocess_input' is no network"),
         (("MobileNet", "layer"), "norm='layer' is not known"),
         (("MobileNet", "batch_norm", 6), "frozen_stages=6 must be 0"),
+        (("MobileNetV2", "group_norm"), "into which 16 channels do not divide"),
     ):
         with pytest.raises(ValueError, match=message):
             KerasApplication(*arguments)

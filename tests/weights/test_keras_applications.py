@@ -74,3 +74,16 @@ def test_files_that_do_not_fit(backbone, tmp_path):
             load_backbone_weights(backbone, tmp_path / file)
     for first, second in zip(before, kernels(backbone), strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_group_normalisation_has_no_weights_at_keras(monkeypatch):
+    backbone = KerasApplication("DenseNet121", norm="group_norm")
+    assert {weight.name for weight in backbone.weights} == {"kernel", "gamma", "beta"}
+    before = kernels(backbone)
+    monkeypatch.setattr(
+        keras_applications, "build_application", lambda name, **_: build_application(name)
+    )
+    with pytest.raises(ValueError, match="DenseNet121 .*batch normalisation.*norm='group_norm'"):
+        load_backbone_weights(backbone, "imagenet")
+    for first, second in zip(before, kernels(backbone), strict=True):
+        np.testing.assert_array_equal(first, second)
