@@ -3,6 +3,7 @@
 from mrcnn_tf.boxes.anchors import cell_anchors, make_anchors
 from mrcnn_tf.boxes.clip import clip_boxes
 from mrcnn_tf.boxes.coding import MAX_LOG_SCALE, decode_boxes, encode_boxes
+from mrcnn_tf.boxes.inclusive import from_inclusive, to_inclusive
 from mrcnn_tf.boxes.overlap import (
     box_areas,
     pairwise_coverage,
@@ -17,8 +18,10 @@ __all__ = [
     "clip_boxes",
     "decode_boxes",
     "encode_boxes",
+    "from_inclusive",
     "make_anchors",
     "pairwise_coverage",
     "pairwise_intersection",
     "pairwise_iou",
+    "to_inclusive",
 ]

@@ -12,12 +12,14 @@ examples:
   mrcnn-tf import-weights bolts.pth bolts.keras --class-names bolt,nut
   mrcnn-tf import-weights scratch.pth scratch.keras --norm-epsilon 1e-5
   mrcnn-tf import-weights model_final_f10217.pkl coco.keras
+  mrcnn-tf import-weights mask_rcnn_coco.h5 coco.keras
 
 SOURCE is the name of a published detector, whose file is downloaded once, into Keras's cache, and
 checked by its hash. Or it is a file: a state dict of torchvision's maskrcnn_resnet50_fpn,
 fasterrcnn_resnet50_fpn or their _v2, as torch.save writes it, or a .pkl of Detectron2's model zoo
-or a .pth of its trainings: Mask or Faster R-CNN with ResNet-50 or 101 and FPN. A file may have any
-number of classes. It is read without PyTorch, and nothing in it is run.
+or a .pth of its trainings: Mask or Faster R-CNN with ResNet-50 or 101 and FPN, or an .h5 of
+Matterport's Mask R-CNN. A file may have any number of classes. It is read without the library that
+wrote it, and nothing in it is run.
 OUT is for "mrcnn-tf predict", "evaluate", "export", and "train" with preset=OUT.
 """
 
@@ -25,8 +27,9 @@ OUT is for "mrcnn-tf predict", "evaluate", "export", and "train" with preset=OUT
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "import-weights",
-        help="make a model from torchvision's or Detectron2's weights",
-        description="Write a trained detector of torchvision or Detectron2 as a .keras model.",
+        help="make a model from torchvision's, Detectron2's or Matterport's weights",
+        description="Write a trained detector of torchvision, Detectron2 or Matterport as a .keras "
+        "model.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -34,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         "source",
         metavar="SOURCE",
         nargs="?",
-        help="name of a published detector, or a .pth or .pkl file",
+        help="name of a published detector, or a .pth, .pkl or .h5 file",
     )
     parser.add_argument("out", metavar="OUT", nargs="?", help="the .keras file to write")
     parser.add_argument("--list", action="store_true", help="show the published detectors")
@@ -47,9 +50,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         "--norm-epsilon",
         type=float,
         metavar="E",
-        help="default: 1e-5 for Detectron2's models and torchvision's _v2, and 0 for torchvision's "
-        "others, as for all that started from COCO_V1 weights; give 1e-5 for one of these that was "
-        "trained from weights of a backbone",
+        help="default: 1e-3 for Matterport's models, 1e-5 for Detectron2's and torchvision's _v2, and "
+        "0 for torchvision's others, as for all that started from COCO_V1 weights; give 1e-5 for one "
+        "of these that was trained from weights of a backbone",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a file that stands at OUT"
@@ -99,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reader(source: str):
-    """What makes a model of a preset's name, or of a file: its tensors' names tell its library."""
+    """What makes a model of a preset's name, or of a file: by its extension or tensors' names."""
     from mrcnn_tf import weights
     from mrcnn_tf.models import MaskRCNN
 
@@ -112,6 +115,8 @@ def _reader(source: str):
         )
     if Path(source).suffix == ".pkl":
         return weights.model_from_detectron2
+    if Path(source).suffix in (".h5", ".hdf5"):
+        return weights.model_from_matterport
     names = weights.read_state_dict(source)
     if any(name.startswith("backbone.bottom_up.") for name in names):
         return weights.model_from_detectron2

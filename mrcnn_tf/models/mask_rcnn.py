@@ -224,7 +224,7 @@ class MaskRCNN(Detector):
         policy = {"dtype": self.dtype_policy}
 
         # Features
-        self.backbone = build_backbone(
+        self.backbone = self._build_backbone(
             backbone,
             norm=norm,
             stride_in_1x1=stride_in_1x1,
@@ -257,7 +257,7 @@ class MaskRCNN(Detector):
             **policy,
         )
         self.training_proposals, self.proposals = (
-            Proposals(pre_nms_top_n, post_nms_top_n, rpn_nms_threshold)
+            self._build_proposals(pre_nms_top_n, post_nms_top_n, rpn_nms_threshold)
             for pre_nms_top_n, post_nms_top_n in zip(
                 check_pair("rpn_pre_nms_top_n", rpn_pre_nms_top_n),
                 check_pair("rpn_post_nms_top_n", rpn_post_nms_top_n),
@@ -265,14 +265,8 @@ class MaskRCNN(Detector):
             )
         )
 
-        # Heads: P6 gives proposals, but no features.
-        pooling = {
-            "strides": strides[:-1],
-            "sampling_ratio": sampling_ratio,
-            "aligned": roi_aligned,
-            "canonical_size": roi_canonical_size,
-        }
-        self.box_pooling = RoIPooling(box_pool_size, **pooling, **policy)
+        # Heads
+        self.box_pooling = self._build_pooling(box_pool_size)
         self.box_head = BoxHead(
             fpn_channels,
             num_classes,
@@ -284,17 +278,9 @@ class MaskRCNN(Detector):
             name="box_head",
             **policy,
         )
-        self.detections = Detections(
-            box_weights,
-            score_threshold,
-            nms_threshold,
-            max_detections,
-            nms_method,
-            nms_sigma,
-            min_detection_size,
-        )
+        self.detections = self._build_detections()
         if mask:
-            self.mask_pooling = RoIPooling(mask_pool_size, **pooling, **policy)
+            self.mask_pooling = self._build_pooling(mask_pool_size)
             self.mask_head = MaskHead(
                 fpn_channels,
                 num_classes,
@@ -307,6 +293,35 @@ class MaskRCNN(Detector):
             )
         self.built = True
 
+    # What MatterportMaskRCNN builds otherwise.
+
+    def _build_backbone(self, name: str, **options) -> keras.layers.Layer:
+        return build_backbone(name, **options)
+
+    def _build_proposals(self, *options) -> keras.layers.Layer:
+        return Proposals(*options)
+
+    def _build_pooling(self, output_size: int) -> keras.layers.Layer:
+        return RoIPooling(
+            output_size,
+            self.fpn.strides[:-1],  # P6 gives proposals, but no features.
+            sampling_ratio=self.arguments["sampling_ratio"],
+            aligned=self.arguments["roi_aligned"],
+            canonical_size=self.arguments["roi_canonical_size"],
+            dtype=self.dtype_policy,
+        )
+
+    def _build_detections(self) -> keras.layers.Layer:
+        return Detections(
+            self.box_weights,
+            self.arguments["score_threshold"],
+            self.arguments["nms_threshold"],
+            self.max_detections,
+            self.arguments["nms_method"],
+            self.arguments["nms_sigma"],
+            self.arguments["min_detection_size"],
+        )
+
     def call(self, inputs, training: bool = False):
         images, image_sizes = split_input(inputs)
         pyramid = self.features(images, image_sizes, training)
@@ -317,6 +332,9 @@ class MaskRCNN(Detector):
         pooled = self.box_pooling(pyramid[:-1], boxes)
         class_logits, box_deltas = self.box_head(pooled, training=False)
         detections = self.detections(class_logits, box_deltas, boxes, count, image_sizes)
+        return self._with_masks(detections, pyramid)
+
+    def _with_masks(self, detections, pyramid):
         if self.mask:
             pooled = self.mask_pooling(pyramid[:-1], detections["boxes"])
             logits = self.mask_head(pooled, training=False)

@@ -9,6 +9,7 @@ from mrcnn_tf.weights.detectron2 import (
 )
 from mrcnn_tf.weights.download import PublishedFile, published_file
 from mrcnn_tf.weights.load_preset import copy_matching_weights, model_from_preset
+from mrcnn_tf.weights.matterport import load_matterport_weights, model_from_matterport
 from mrcnn_tf.weights.presets import PRESETS, Preset, PublishedDetector
 from mrcnn_tf.weights.torch_files import read_state_dict, read_torch_file
 from mrcnn_tf.weights.torchvision_detection import (
@@ -29,8 +30,10 @@ __all__ = [
     "copy_matching_weights",
     "load_backbone_weights",
     "load_detectron2_weights",
+    "load_matterport_weights",
     "load_torchvision_weights",
     "model_from_detectron2",
+    "model_from_matterport",
     "model_from_preset",
     "model_from_torchvision",
     "published_file",

@@ -1,4 +1,4 @@
-"""Puts named tensors of a PyTorch checkpoint into the layers they belong to."""
+"""Puts named tensors of a checkpoint into the layers they belong to."""
 
 from collections.abc import Callable, Iterable
 
@@ -61,19 +61,36 @@ def assign_weights(
     Raises:
         ValueError: Tensors are missing, unexpected or of another shape; lists all of them.
     """
-    missing = [name for name in weights if name not in tensors]
-    unexpected = [name for name in tensors if name not in weights and not ignored(name)]
-    values, misshaped = {}, []
+    shapes = {}
     for name, (variable, axes, *rows) in weights.items():
-        if name not in tensors:
-            continue
-        tensor, skipped = tensors[name], sum(rows)
-        if tensor.ndim == len(axes):
-            values[name] = tensor[skipped:].transpose(axes)
-        if tensor.ndim != len(axes) or values[name].shape != tuple(variable.shape):
-            first, *others = (variable.shape[axes.index(i)] for i in range(len(axes)))
-            expected = (first + skipped, *others)
-            misshaped.append(f"{name} is {tensor.shape}, not {expected}")
+        first, *others = (variable.shape[axes.index(i)] for i in range(len(axes)))
+        shapes[name] = (first + sum(rows), *others)
+    check_tensors(shapes, tensors, ignored, source)
+    for name, (variable, axes, *rows) in weights.items():
+        variable.assign(tensors[name][sum(rows) :].transpose(axes).astype(np.float32))
+
+
+def check_tensors(
+    shapes: dict[str, tuple],
+    tensors: dict[str, np.ndarray],
+    ignored: Callable[[str], bool],
+    source: str,
+) -> None:
+    """Raises one ValueError with every tensor that is missing, unexpected or of another shape.
+
+    Args:
+        shapes: Name and shape of every tensor that there should be.
+        tensors: see `assign_weights`.
+        ignored: see `assign_weights`.
+        source: see `assign_weights`.
+    """
+    missing = [name for name in shapes if name not in tensors]
+    unexpected = [name for name in tensors if name not in shapes and not ignored(name)]
+    misshaped = [
+        f"{name} is {tensors[name].shape}, not {tuple(shape)}"
+        for name, shape in shapes.items()
+        if name in tensors and tensors[name].shape != tuple(shape)
+    ]
     problems = [
         f"{len(names)} {what}: {_listing(names)}"
         for what, names in (
@@ -85,8 +102,6 @@ def assign_weights(
     ]
     if problems:
         raise ValueError(f"{source} does not fit this model. Tensors " + "; ".join(problems))
-    for name, (variable, *_) in weights.items():
-        variable.assign(values[name].astype(np.float32))
 
 
 def make_channels_last(tensors: dict[str, np.ndarray], name: str, head: BoxHead) -> None:
