@@ -3,13 +3,14 @@
 from mrcnn_tf.boxes.anchors import cell_anchors, make_anchors
 from mrcnn_tf.boxes.clip import clip_boxes
 from mrcnn_tf.boxes.coding import MAX_LOG_SCALE, decode_boxes, encode_boxes
-from mrcnn_tf.boxes.inclusive import from_inclusive, to_inclusive
+from mrcnn_tf.boxes.inclusive import from_inclusive, rescale_inclusive_boxes, to_inclusive
 from mrcnn_tf.boxes.overlap import (
     box_areas,
     pairwise_coverage,
     pairwise_intersection,
     pairwise_iou,
 )
+from mrcnn_tf.boxes.rescale import rescale_boxes
 
 __all__ = [
     "MAX_LOG_SCALE",
@@ -23,5 +24,7 @@ __all__ = [
     "pairwise_coverage",
     "pairwise_intersection",
     "pairwise_iou",
+    "rescale_boxes",
+    "rescale_inclusive_boxes",
     "to_inclusive",
 ]

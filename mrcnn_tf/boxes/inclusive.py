@@ -37,3 +37,23 @@ def from_inclusive(boxes: tf.Tensor) -> tf.Tensor:
     array([[10., 20., 30., 40.]], dtype=float32)
     """
     return boxes + tf.constant(PAST_THE_END)
+
+
+def rescale_inclusive_boxes(boxes: tf.Tensor, sizes: tf.Tensor, new_sizes: tf.Tensor) -> tf.Tensor:
+    """`rescale_boxes` that maps last pixels onto last pixels, and rounds to whole pixels.
+
+    Source: `unmold_detections` in Matterport's `model.py`.
+
+    Example:
+
+    >>> rescale_inclusive_boxes(tf.constant([[0., 0., 50., 50.]]), [50, 50], [99, 197]).numpy()
+    array([[  0.,   0., 197.,  99.]], dtype=float32)
+    """
+    last, new_last = (
+        tf.maximum(tf.cast(values, tf.float32)[..., None, ::-1] - 1.0, 0.0)
+        for values in (sizes, new_sizes)
+    )
+    scale = new_last / tf.maximum(last, 1.0)
+    boxes = to_inclusive(boxes) * tf.concat([scale, scale], axis=-1)
+    boxes = tf.clip_by_value(boxes, 0.0, tf.concat([new_last, new_last], axis=-1))
+    return tf.round(from_inclusive(boxes))

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from mrcnn_tf.boxes import clip_boxes
+from mrcnn_tf.boxes import rescale_boxes
 from mrcnn_tf.ops import implementation, resize_image
 
 SIGNATURES = ("serving_default", "serve_padded", "serve_images")
@@ -43,10 +43,10 @@ def serving_functions(
     def serve_images(images):
         resized = resize_image(images, *model.image_size, model.image_resize)
         detections = detect_any_size(tf.cast(resized, tf.float32), full_sizes(resized))
-        given, sizes = full_sizes(images), full_sizes(resized)
-        scale = tf.cast(given, tf.float32) / tf.cast(sizes, tf.float32)  # [B, 2]: height, width
-        scale = tf.tile(scale[:, None, ::-1], [1, 1, 2])
-        return detections | {"boxes": clip_boxes(detections["boxes"] * scale, given)}
+        rescale = getattr(model, "rescale_boxes", rescale_boxes)
+        boxes = rescale(detections["boxes"], full_sizes(resized), full_sizes(images))
+        is_kept = detections["classes"][..., None] >= 0
+        return detections | {"boxes": tf.where(is_kept, boxes, 0.0)}
 
     return dict(zip(SIGNATURES, (serving_default, serve_padded, serve_images), strict=True))
 

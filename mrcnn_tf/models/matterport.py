@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from mrcnn_tf.boxes import rescale_inclusive_boxes
 from mrcnn_tf.layers import (
     BestClassDetections,
     CropAndResizePooling,
@@ -139,6 +140,11 @@ class MatterportMaskRCNN(MaskRCNN):
         squares, windows = self.squares(*split_input(x))
         moved = {name: y[name] + _corners(windows) for name in ("boxes", "mask_boxes") if name in y}
         return super().compute_losses(squares, {**y, **moved}, training, step, samples)
+
+    @staticmethod
+    def rescale_boxes(boxes, sizes, new_sizes):
+        """What `Predictor` and exported models do to return to the pixels of the original image."""
+        return rescale_inclusive_boxes(boxes, sizes, new_sizes)
 
     def get_config(self):
         return {

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mrcnn_tf.boxes import rescale_boxes
 from mrcnn_tf.ops.paste_masks import paste_masks, whole_pixel_boxes
 from mrcnn_tf.ops.resize_image import RESIZE_METHODS, resize_image
 
@@ -57,6 +58,7 @@ class Predictor:
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.image_resize = getattr(model, "image_resize", "antialias")
         self.whole_pixel_masks = getattr(model, "whole_pixel_masks", False)
+        self._rescale_boxes = getattr(model, "rescale_boxes", rescale_boxes)
         self._predict = _traced(model, RESIZE_METHODS[self.image_resize])
 
     def __call__(self, images: ImageLike | list[ImageLike]) -> list[dict[str, np.ndarray]]:
@@ -122,12 +124,8 @@ class Predictor:
         }
         keep = detections["scores"] >= self.score_threshold
         detections = {name: value[keep] for name, value in detections.items()}
-        height, width = image_size
-        scale = np.array([width, height], np.float32) / resized_size[::-1]
-        limit = np.array([width, height, width, height], np.float32)
-        boxes = detections["boxes"] * np.tile(scale, 2).astype(np.float32)
-        detections["boxes"] = np.clip(boxes, 0, limit)
-        return detections
+        boxes = self._rescale_boxes(detections["boxes"], resized_size, image_size)
+        return detections | {"boxes": boxes.numpy()}
 
     def _paste(self, prediction: dict[str, np.ndarray], height: int, width: int) -> np.ndarray:
         masks, boxes = prediction["masks"], prediction["boxes"]

@@ -53,7 +53,7 @@ def load_backbone_weights(model_or_backbone: Any, source: str | os.PathLike = "i
     if isinstance(backbone, KerasApplication):
         load_keras_application(backbone, source)
         return
-    if isinstance(backbone, ResNet):
+    if type(backbone) is ResNet:  # MatterportResNet takes other pixels
         path = resnet_file(backbone) if published else source
         weights, ignored = resnet_weights(backbone), resnet_ignored
     elif isinstance(backbone, EfficientNetLite0):

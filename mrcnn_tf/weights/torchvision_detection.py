@@ -100,7 +100,7 @@ def load_torchvision_weights(model: MaskRCNN, path: str | os.PathLike) -> None:
             every tensor that is missing, unexpected or of another shape is named, and nothing was
             loaded.
     """
-    if not isinstance(model.backbone, ResNet):
+    if type(model.backbone) is not ResNet:  # MatterportResNet takes other pixels
         raise TypeError(
             f"torchvision's weights need a ResNet, not a {type(model.backbone).__name__}"
         )

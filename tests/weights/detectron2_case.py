@@ -17,7 +17,7 @@ MASK_TOLERANCE = 1e-3  # the file is float16
 
 def seeded_weights() -> dict[str, np.ndarray]:
     """All 307 tensors of `mask_rcnn_R_50_FPN`, by Detectron2's names and in its layouts."""
-    return {name: _seeded(name, entry) for name, entry in seeded_shapes().items()}
+    return {name: golden_tensor(name, entry) for name, entry in seeded_shapes().items()}
 
 
 def seeded_shapes() -> dict[str, dict]:
@@ -25,7 +25,8 @@ def seeded_shapes() -> dict[str, dict]:
     return json.loads((GOLDEN / "detectron2_mask_rcnn_weights.json").read_text())["tensors"]
 
 
-def _seeded(name: str, entry: dict) -> np.ndarray:
+def golden_tensor(name: str, entry: dict) -> np.ndarray:
+    """The tensor that the golden files were made with, checked against its sum and first values."""
     scale = np.float32(entry.get("mul", 1.0))
     if entry["kind"] == "const":
         tensor = np.float32(entry["values"]).reshape(entry["shape"])
