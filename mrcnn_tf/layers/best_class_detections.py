@@ -59,7 +59,8 @@ class BestClassDetections(keras.layers.Layer):
         is_object = is_real & (scores > background) & (scores >= self.score_threshold)
         scores = tf.where(is_object, scores, -float("inf"))
 
-        deltas = tf.gather(deltas, tf.minimum(classes, deltas.shape[2] - 1), axis=2, batch_dims=2)
+        delta_sets = tf.minimum(classes, tf.shape(deltas)[2] - 1)
+        deltas = tf.gather(deltas, delta_sets, axis=2, batch_dims=2)
         boxes = decode_boxes(deltas, to_inclusive(proposals), self.box_weights)
         windows = to_inclusive(windows)[:, None]  # [B, 1, 4]
         first, last = tf.tile(windows[..., :2], [1, 1, 2]), tf.tile(windows[..., 2:], [1, 1, 2])

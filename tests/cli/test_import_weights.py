@@ -6,10 +6,14 @@ import pytest
 import mrcnn_tf
 from mrcnn_tf import MaskRCNN
 from mrcnn_tf.cli.main import main
+from mrcnn_tf.models import MatterportMaskRCNN
 from mrcnn_tf.weights import PRESETS
+from tests.weights.matterport_case import write_h5
 from tests.weights.published import TORCHVISION, publish, write_state_dict
 from tests.weights.test_detectron2_names import SMALL as DETECTRON2
 from tests.weights.test_detectron2_names import tensors_of, write
+from tests.weights.test_matterport_names import SMALL as MATTERPORT
+from tests.weights.test_matterport_names import tensors_of as matterport_tensors_of
 from tests.weights.test_torch_files import Call, Tensor, write_zip
 from tests.weights.test_torchvision_detection import SMALL, state_dict
 
@@ -86,16 +90,28 @@ def test_published_detectors_are_listed(capsys, monkeypatch):
         assert re.search(message, capsys.readouterr().err)
 
 
+def test_matterport_is_told_by_its_extension(tmp_path, capsys):
+    tensors = matterport_tensors_of(MatterportMaskRCNN(**MATTERPORT))
+    source, out = write_h5(tmp_path / "mask_rcnn_bolts.h5", tensors), tmp_path / "bolts.keras"
+    assert main(["import-weights", str(source), str(out), "--class-names", "a,b,c"]) == 0
+    assert "Mask R-CNN with resnet50 and 3 classes" in capsys.readouterr().out
+    model = mrcnn_tf.load(out)
+    assert type(model) is MatterportMaskRCNN and model.class_names == ["a", "b", "c"]
+    np.testing.assert_array_equal(model.mask_head.logits.bias, tensors["mrcnn_mask/bias:0"][1:])
+
+
 def test_what_is_wrong_is_one_line(source, tmp_path, capsys):
     whole = source.read_bytes()
     (tmp_path / "short.pth").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "page.pth").write_bytes(b"<html>404</html>")
+    (tmp_path / "page.h5").write_bytes(b"<html>404</html>")
     write_zip(tmp_path / "evil.pth", {"weight": Call(eval, "open('ran', 'w')")})
     write_zip(tmp_path / "other.pth", {"weight": Tensor(6, 0, (2, 3), (3, 1))}, [bytes(24)])
     for name, message in (
         ("absent.pth", "there is no file"),
         ("short.pth", "truncated or damaged"),
         ("page.pth", "not a PyTorch checkpoint"),
+        ("page.h5", "no HDF5 file"),
         ("evil.pth", "eval"),
         ("other.pth", "is no Mask or Faster R-CNN with FPN of torchvision"),
     ):

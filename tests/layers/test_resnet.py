@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from mrcnn_tf.layers.fpn import FPN
+from mrcnn_tf.layers.matterport_resnet import MatterportResNet
 from mrcnn_tf.layers.resnet import ResidualBlock, ResNet
 from mrcnn_tf.weights.assign import assign_weights
 from mrcnn_tf.weights.resnet import resnet_weights
@@ -119,3 +120,12 @@ def test_bad_arguments():
     ):
         with pytest.raises(ValueError, match=message):
             ResNet(**arguments)
+
+
+def test_matterports_pooling_pads_at_the_bottom_and_right():
+    backbone = MatterportResNet(50, base_channels=4, epsilon=1e-3)
+    assert backbone.blocks[0].convs[0].epsilon == 1e-3 and backbone.image_std == (1.0, 1.0, 1.0)
+    stem = tf.reshape(tf.range(16.0), [1, 4, 4, 1])
+    np.testing.assert_array_equal(backbone._after_stem(stem)[0, :, :, 0], [[10, 11], [14, 15]])
+    pooled = ResNet(50, base_channels=4)._after_stem(stem)
+    np.testing.assert_array_equal(pooled[0, :, :, 0], [[5, 7], [13, 15]])
