@@ -106,7 +106,7 @@ def coco(
         image_ids: see `CocoDataset`; n for the first n images, e.g. to overfit on a few.
         on_error: `"raise"`, or `"skip"` to leave out images and annotations that are faulty. The
             number of batches is then unknown before the first epoch ends.
-        image_resize: `"antialias"`, `"torchvision"` or `"detectron2"`, see
+        image_resize: `"antialias"`, `"torchvision"`, `"detectron2"` or `"matterport"`, see
             `mrcnn_tf.ops.resize_image`; give `model.image_resize`. Pixels are rounded to whole
             values here by all of them, which torchvision does not do.
 

@@ -44,8 +44,8 @@ class MaskRCNN(Detector):
         category_ids: the data set's own id of each class; 1, 2, ... if not given.
         image_size: `(short, long)` sides in pixels to which `Predictor` and evaluation resize; n
             means (n, n).
-        image_resize: how they do it: `"antialias"`, `"torchvision"` or `"detectron2"`, see
-            `mrcnn_tf.ops.resize_image`.
+        image_resize: how they do it: `"antialias"`, `"torchvision"`, `"detectron2"` or
+            `"matterport"`, see `mrcnn_tf.ops.resize_image`.
         norm: of the backbone: `"frozen_batch_norm"`, `"batch_norm"`, `"sync_batch_norm"` (over all
             replicas) or `"group_norm"`.
         norm_epsilon: added to the variance in a ResNet; 1e-5 if not given.

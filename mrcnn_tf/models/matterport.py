@@ -18,6 +18,7 @@ DEPTHS = {"resnet50": 50, "resnet101": 101}
 
 # What differs from `MaskRCNN` by default, as in Matterport's `Config`.
 MATTERPORT_ARGUMENTS = {
+    "image_resize": "matterport",
     "norm_epsilon": 1e-3,
     "stride_in_1x1": True,
     "anchor_ratios": (2.0, 1.0, 0.5),

@@ -7,7 +7,12 @@ from PIL import Image
 from mrcnn_tf.ops.shapes import check_rank, dimensions
 
 # Each way of resizing, with the type of the pixels that it gives.
-RESIZE_METHODS = {"antialias": tf.uint8, "torchvision": tf.float32, "detectron2": tf.uint8}
+RESIZE_METHODS = {
+    "antialias": tf.uint8,
+    "torchvision": tf.float32,
+    "detectron2": tf.uint8,
+    "matterport": tf.uint8,
+}
 
 
 def resized_shape(
@@ -31,7 +36,8 @@ def resized_shape(
         method: how the aspect ratio is rounded to pixels. `"antialias"` goes to the nearest one;
             `"detectron2"` likewise, with the error of its floating point, which decides where the
             two nearest are equally far; `"torchvision"` rounds down, so that 480 x 640 becomes
-            800 x 1066 and, by its floating point, 398 x 640 becomes 799 x 1286.
+            800 x 1066 and, by its floating point, 398 x 640 becomes 799 x 1286. `"matterport"`
+            rounds halves to even and does not shrink a short side: 900 x 1000 stays as it is.
 
     Returns:
         New height and width, at least 1: ints if all arguments are, else int32 tensors.
@@ -39,7 +45,8 @@ def resized_shape(
     Raises:
         ValueError: the method is not known.
 
-    Source: Detectron2's `ResizeShortestEdge`; torchvision's `GeneralizedRCNNTransform`.
+    Source: Detectron2's `ResizeShortestEdge`; torchvision's `GeneralizedRCNNTransform`;
+    Matterport's `resize_image`.
 
     Example:
 
@@ -48,7 +55,12 @@ def resized_shape(
     """
     check_method("method", method)
     values = (height, width, short_side, long_side)
-    sides = {"antialias": _nearest, "torchvision": _truncated, "detectron2": _nearest_by_float}
+    sides = {
+        "antialias": _nearest,
+        "torchvision": _truncated,
+        "detectron2": _nearest_by_float,
+        "matterport": _enlarged,
+    }
     if any(tf.is_tensor(value) for value in values):
         kind = tf.int64 if method == "antialias" else tf.float64
         sides = sides[method](tf, *(tf.cast(value, kind) for value in values))
@@ -73,7 +85,8 @@ def resize_image(
         method: `"antialias"` averages over all pixels when the image shrinks, and rounds once.
             `"torchvision"` takes the four nearest pixels whatever the scale, and does not round.
             `"detectron2"` averages and rounds after each axis; it is Pillow's own function except
-            in a graph, where about one value in 300 comes out a level off.
+            in a graph, where about one value in 300 comes out a level off. `"matterport"` takes the
+            four nearest pixels, has black around the image and cuts fractions off.
 
     Returns:
         `[h, w, 3]` or `[B, h, w, 3]` uint8, or float32 of `"torchvision"`.
@@ -82,7 +95,9 @@ def resize_image(
         ValueError: the method is not known, or the shape is none of an image.
 
     Source: Pillow's `Image.resize(..., BILINEAR)`, which Detectron2 uses; for `"torchvision"`
-    PyTorch's `interpolate(..., mode="bilinear")`.
+    PyTorch's `interpolate(..., mode="bilinear")`; for `"matterport"` scikit-image's
+    `resize(..., order=1, mode="constant")`, which leaves some values that are whole numbers one
+    level lower by the error of its floating point.
 
     Example:
 
@@ -100,6 +115,10 @@ def resize_image(
     if method == "torchvision":
         image = _interpolated(tf.cast(image, tf.float32), width, new_width, axis=-2)
         return _interpolated(image, height, new_height, axis=-3)
+    if method == "matterport":
+        image = _interpolated_in_black(tf.cast(image, tf.float64), width, new_width, axis=-2)
+        image = _interpolated_in_black(image, height, new_height, axis=-3)
+        return tf.cast(image + 1e-6, tf.uint8)  # a whole number may lack the last digit
     if method == "antialias":
         return _averaged(image, new_height, new_width)
     image = _rounded(tf.cast(image, tf.float32))
@@ -147,6 +166,14 @@ def _nearest_by_float(library, height, width, short_side, long_side):
     return new_height * shrink + 0.5, new_width * shrink + 0.5
 
 
+def _enlarged(library, height, width, short_side, long_side):
+    longer = library.maximum(height, width)
+    scale = library.maximum(short_side / library.minimum(height, width), 1.0)
+    is_too_long = library.round(longer * scale) > long_side
+    scale = library.where(is_too_long, long_side / longer, scale)
+    return library.round(height * scale), library.round(width * scale)
+
+
 def _interpolated(image, size, new_size, axis: int):
     """Bilinear interpolation along one axis between the two nearest pixels."""
     scale = tf.cast(size, tf.float32) / tf.cast(new_size, tf.float32)
@@ -160,6 +187,20 @@ def _interpolated(image, size, new_size, axis: int):
     return (
         tf.gather(image, low, axis=axis) * (1.0 - share) + tf.gather(image, high, axis=axis) * share
     )
+
+
+def _interpolated_in_black(image, size, new_size, axis: int):
+    """The same in double precision, with a pixel of black on either side of the image."""
+    scale = tf.cast(size, tf.float64) / tf.cast(new_size, tf.float64)
+    at = (tf.range(tf.cast(new_size, tf.float64)) + 0.5) * scale - 0.5
+    low = tf.floor(at)
+    share = tf.reshape(at - low, [-1, *[1] * (-1 - axis)])
+    low = tf.cast(low, tf.int32) + 1
+    paddings = [[0, 0]] * image.shape.rank
+    paddings[axis] = [1, 1]
+    image = tf.pad(image, paddings)
+    upper = tf.gather(image, low + 1, axis=axis)
+    return tf.gather(image, low, axis=axis) * (1.0 - share) + upper * share
 
 
 def _averaged(image, height, width):
