@@ -50,9 +50,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         "--norm-epsilon",
         type=float,
         metavar="E",
-        help="default: 1e-3 for Matterport's models, 1e-5 for Detectron2's and torchvision's _v2, and "
-        "0 for torchvision's others, as for all that started from COCO_V1 weights; give 1e-5 for one "
-        "of these that was trained from weights of a backbone",
+        help="default: 1e-3 for Matterport's models, 1e-5 for Detectron2's and torchvision's _v2, "
+        "and 0 for torchvision's others, as for all that started from COCO_V1 weights; give 1e-5 "
+        "for one of these that was trained from weights of a backbone",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a file that stands at OUT"

@@ -31,8 +31,17 @@ MATTERPORT_ARGUMENTS = {
     "score_threshold": 0.7,
     "nms_threshold": 0.3,
 }
-# Of RoIAlign, and of candidates that are not made here.
-WITHOUT_USE = ("sampling_ratio", "roi_aligned", "nms_method", "nms_sigma", "min_detection_size")
+# Of RoIAlign, of candidates that are not made here, and of layers that are not there.
+WITHOUT_USE = (
+    "sampling_ratio",
+    "roi_aligned",
+    "nms_method",
+    "nms_sigma",
+    "min_detection_size",
+    "fpn_norm",
+    "head_norm",
+    "box_conv",
+)
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")

@@ -177,8 +177,8 @@ def matterport_weights(model: MatterportMaskRCNN) -> WeightTable:
     for level, output in enumerate(model.fpn.outputs, start=model.fpn.min_level):
         add(output, f"fpn_p{level}")
 
-    for conv in model.rpn.convs:
-        add(conv, "rpn_conv_shared")
+    for index, conv in enumerate(model.rpn.convs):
+        add(conv, "rpn_conv_shared" + (str(index) if index else ""))
     _add_converted(table, model.rpn.logits, "rpn_class_raw", 2, _object_less_background)
     _add_converted(table, model.rpn.deltas, "rpn_bbox_pred", 1, _scaled_deltas)
 
@@ -273,6 +273,11 @@ def _tensor_name(path: str) -> str:
 
 
 def _assign(model: MatterportMaskRCNN, tensors: dict[str, np.ndarray], source: str) -> None:
+    if not hasattr(model.backbone.stem.normalization, "moving_mean"):
+        raise ValueError(
+            f"{source} has the statistics of a batch normalisation, and the model was built with "
+            f"norm={model.arguments['norm']!r}, which has none"
+        )
     table = matterport_weights(model)
     check_tensors(table.shapes, tensors, lambda name: False, source)
     for variable, names, convert in table.sources:

@@ -161,13 +161,22 @@ def test_half_precision_and_no_masks(batch):
     assert sorted(model.compute_losses(*batch)) == sorted(LOSS_NAMES[:-1])
 
 
-def test_predictor_and_export(model, rng, tmp_path):
-    photo = np.kron(rng.integers(0, 256, [10, 14, 3]), np.ones([16, 16, 1])).astype(np.uint8)
+@pytest.fixture
+def photo(rng):
+    squares = rng.integers(0, 256, [10, 14, 3])
+    return np.kron(squares, np.ones([16, 16, 1])).astype(np.uint8)
+
+
+def test_predictor(model, photo):
     found = Predictor(model, score_threshold=0.0)(photo)[0]
     assert len(found["boxes"]) > 3 and found["image_masks"].shape[1:] == photo.shape[:2]
     np.testing.assert_array_equal(found["boxes"], np.round(found["boxes"]))
     assert found["boxes"].min() >= 0 and (found["boxes"].max(axis=0) <= [224, 160] * 2).all()
 
+
+@pytest.mark.slow
+def test_export(model, photo, tmp_path):
+    found = Predictor(model, score_threshold=0.0)(photo)[0]
     model.export(tmp_path / "served", verbose=False)
     served = tf.saved_model.load(str(tmp_path / "served"))
     count = len(found["boxes"])

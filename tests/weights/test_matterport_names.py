@@ -187,4 +187,8 @@ def test_other_files(model, tensors, tmp_path):
         model_from_matterport(write_h5(path, shallow))
     with pytest.raises(TypeError, match="need a MatterportMaskRCNN, not <MaskRCNN"):
         load_matterport_weights(MaskRCNN("resnet18", backbone_channels=4, fpn_channels=8), path)
+    with pytest.raises(ValueError, match="built with norm='group_norm', which has none"):
+        model_from_matterport(write_h5(path, tensors), norm="group_norm", backbone_channels=32)
+    with pytest.raises(ValueError, match="2 missing: rpn_conv_shared1/kernel"):
+        model_from_matterport(path, rpn_convs=2)
     assert set(read_matterport_file(write_h5(path, tensors))) == {n[:-2] for n in tensors}
