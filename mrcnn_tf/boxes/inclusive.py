@@ -42,6 +42,8 @@ def from_inclusive(boxes: tf.Tensor) -> tf.Tensor:
 def rescale_inclusive_boxes(boxes: tf.Tensor, sizes: tf.Tensor, new_sizes: tf.Tensor) -> tf.Tensor:
     """`rescale_boxes` that maps last pixels onto last pixels, and rounds to whole pixels.
 
+    A row of zeros, which is padding, stays one.
+
     Source: `unmold_detections` in Matterport's `model.py`.
 
     Example:
@@ -54,6 +56,7 @@ def rescale_inclusive_boxes(boxes: tf.Tensor, sizes: tf.Tensor, new_sizes: tf.Te
         for values in (sizes, new_sizes)
     )
     scale = new_last / tf.maximum(last, 1.0)
-    boxes = to_inclusive(boxes) * tf.concat([scale, scale], axis=-1)
-    boxes = tf.clip_by_value(boxes, 0.0, tf.concat([new_last, new_last], axis=-1))
-    return tf.round(from_inclusive(boxes))
+    moved = to_inclusive(boxes) * tf.concat([scale, scale], axis=-1)
+    moved = tf.clip_by_value(moved, 0.0, tf.concat([new_last, new_last], axis=-1))
+    is_box = tf.reduce_any(tf.not_equal(boxes, 0.0), axis=-1, keepdims=True)
+    return tf.where(is_box, tf.round(from_inclusive(moved)), 0.0)

@@ -45,8 +45,7 @@ def serving_functions(
         detections = detect_any_size(tf.cast(resized, tf.float32), full_sizes(resized))
         rescale = getattr(model, "rescale_boxes", rescale_boxes)
         boxes = rescale(detections["boxes"], full_sizes(resized), full_sizes(images))
-        is_kept = detections["classes"][..., None] >= 0
-        return detections | {"boxes": tf.where(is_kept, boxes, 0.0)}
+        return detections | {"boxes": boxes}
 
     return dict(zip(SIGNATURES, (serving_default, serve_padded, serve_images), strict=True))
 

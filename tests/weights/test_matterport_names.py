@@ -7,7 +7,12 @@ import tensorflow as tf
 
 from mrcnn_tf import MaskRCNN
 from mrcnn_tf.models import MatterportMaskRCNN
-from mrcnn_tf.weights import load_matterport_weights, model_from_matterport
+from mrcnn_tf.weights import (
+    load_backbone_weights,
+    load_matterport_weights,
+    load_torchvision_weights,
+    model_from_matterport,
+)
 from mrcnn_tf.weights.matterport import (
     matterport_arguments,
     matterport_weights,
@@ -191,4 +196,7 @@ def test_other_files(model, tensors, tmp_path):
         model_from_matterport(write_h5(path, tensors), norm="group_norm", backbone_channels=32)
     with pytest.raises(ValueError, match="2 missing: rpn_conv_shared1/kernel"):
         model_from_matterport(path, rpn_convs=2)
+    for load in (load_backbone_weights, load_torchvision_weights):
+        with pytest.raises(TypeError, match="MatterportResNet"):
+            load(model, "weights.pth")
     assert set(read_matterport_file(write_h5(path, tensors))) == {n[:-2] for n in tensors}
