@@ -40,5 +40,5 @@ def photo_golden() -> Path:
     """The folder of the whole golden files, those of photos included."""
     folder = os.environ.get("MRCNN_TF_GOLDEN")
     if not folder:
-        pytest.skip("MRCNN_TF_GOLDEN, the folder with d2_mask_rcnn.image0.npz, is not set")
+        pytest.skip("MRCNN_TF_GOLDEN, the folder with the golden files of photos, is not set")
     return Path(folder)
