@@ -56,6 +56,12 @@ def model_from_preset(
         if not arguments and isinstance(source, model_class):
             return source
         return _changed(model_class, source, preset, load_weights, arguments)
+    if detector:
+        if not issubclass(detector.model_class, model_class):
+            raise ValueError(
+                f"{preset} is a {detector.model_class.__name__}, not a {model_class.__name__}."
+            )
+        model_class = detector.model_class
     model = model_class(**_overridden(entry.arguments, arguments))
     if load_weights:
         load_backbone_weights(model, entry.backbone_weights)

@@ -3,9 +3,12 @@
 import typing
 from collections.abc import Callable
 
+from mrcnn_tf.models.mask_rcnn import MaskRCNN
+from mrcnn_tf.models.matterport import MATTERPORT_ARGUMENTS, MatterportMaskRCNN
 from mrcnn_tf.weights.coco_categories import COCO_CLASSES, TORCHVISION_COCO_CATEGORIES
 from mrcnn_tf.weights.detectron2 import DETECTRON2_ARGUMENTS, model_from_detectron2
 from mrcnn_tf.weights.download import PublishedFile
+from mrcnn_tf.weights.matterport import model_from_matterport
 from mrcnn_tf.weights.torchvision_detection import (
     TORCHVISION_ARGUMENTS,
     TORCHVISION_V2_ARGUMENTS,
@@ -21,9 +24,10 @@ class PublishedDetector(typing.NamedTuple):
         megabytes: size of the file in units of 10^6 bytes.
         licence: under which the publisher offers it; terms of the data it was trained on may come
             on top.
-        importer: makes the model of the file and of arguments of `MaskRCNN`.
+        importer: makes the model of the file and of arguments of the model.
         average_precision: percent on COCO val2017 as the publisher states it, by `"box"`, `"mask"`
-            and `"keypoint"`.
+            and `"keypoint"`; empty where there is no such statement.
+        model_class: what the importer makes.
     """
 
     file: PublishedFile
@@ -31,6 +35,7 @@ class PublishedDetector(typing.NamedTuple):
     licence: str
     importer: Callable
     average_precision: dict[str, float]
+    model_class: type[MaskRCNN] = MaskRCNN
 
 
 class Preset(typing.NamedTuple):
@@ -215,5 +220,28 @@ PRESETS = {
         {"box": 42.0},
         backbone="resnet101",
         mask=False,
+    ),
+    "matterport/mask_rcnn_coco": Preset(
+        "Matterport's Mask R-CNN with ResNet-101, release 2.0.",
+        {
+            **MATTERPORT_ARGUMENTS,
+            **COCO_CLASSES,
+            "backbone": "resnet101",
+            "mask": True,
+            "image_size": (800, 1024),
+        },
+        detector=PublishedDetector(
+            PublishedFile(
+                "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5",
+                # Not Matterport's own word, but that of NVIDIA's TensorRT samples, which use it.
+                "md5",
+                "e98aaff6f99e307b5e2a8a3ff741a518",
+            ),
+            258,
+            "MIT",
+            model_from_matterport,
+            {},
+            MatterportMaskRCNN,
+        ),
     ),
 }

@@ -11,17 +11,22 @@ import keras
 import numpy as np
 
 from mrcnn_tf import MaskRCNN
+from mrcnn_tf.models import MatterportMaskRCNN
 from mrcnn_tf.weights import PRESETS
 from tests.weights import test_detectron2_names as detectron2
+from tests.weights import test_matterport_names as matterport
 from tests.weights import test_torchvision_detection as torchvision
+from tests.weights.matterport_case import write_h5
 from tests.weights.test_torch_files import Tensor, write_zip
 
 TORCHVISION = "torchvision/maskrcnn_resnet50_fpn_coco"
 DETECTRON2 = "detectron2/mask_rcnn_R_50_FPN_3x"
+MATTERPORT = "matterport/mask_rcnn_coco"
 CLASSES = {"num_classes": 2, "class_names": ["bolt", "nut"], "category_ids": [4, 9]}
 ARGUMENTS = {
     TORCHVISION: {**torchvision.SMALL, **CLASSES, "image_size": (64, 96)},
     DETECTRON2: {**detectron2.SMALL, **CLASSES, "image_size": (64, 96)},
+    MATTERPORT: {**matterport.SMALL, **CLASSES, "image_size": (64, 96)},
 }
 
 
@@ -49,6 +54,8 @@ def publish(monkeypatch, folder: Path, name: str) -> Path:
     path.parent.mkdir()
     if name == TORCHVISION:
         write_state_dict(path, torchvision.state_dict(MaskRCNN(**arguments)))
+    elif name == MATTERPORT:
+        write_h5(path, matterport.tensors_of(MatterportMaskRCNN(**arguments)))
     else:
         tensors = detectron2.tensors_of(MaskRCNN("resnet50", **arguments))
         path.write_bytes(pickle.dumps({"model": tensors}, 2))
