@@ -10,7 +10,7 @@ from mrcnn_tf.boxes.overlap import (
     pairwise_intersection,
     pairwise_iou,
 )
-from mrcnn_tf.boxes.rescale import rescale_boxes
+from mrcnn_tf.boxes.rescale import rescale_boxes, rescale_points
 
 __all__ = [
     "MAX_LOG_SCALE",
@@ -26,5 +26,6 @@ __all__ = [
     "pairwise_iou",
     "rescale_boxes",
     "rescale_inclusive_boxes",
+    "rescale_points",
     "to_inclusive",
 ]

@@ -24,21 +24,22 @@ def save_saved_model(
 ) -> None:
     """Write a SavedModel of core TensorFlow ops, which needs neither this package nor Keras.
 
-    All signatures return `boxes [B, D, 4]`, `classes [B, D]`, `masks [B, D, 28, 28]`,
-    `num_detections [B]` and `scores [B, D]`, as the model does:
+    All signatures return `boxes [B, D, 4]`, `classes [B, D]`, `keypoints [B, D, K, 3]`,
+    `masks [B, D, 28, 28]`, `num_detections [B]` and `scores [B, D]`, as the model does:
 
     - `serving_default(images [B, H, W, 3] uint8)`: equal to `model.predict(images)`. Images are
       taken at the size they have, boxes are in their pixels.
     - `serve_padded(images, image_sizes [B, 2] int32)`: equal to `model.predict` of that dict, for
       a batch of images of different sizes.
     - `serve_images(images)`: for images of any size, equal to `Predictor`: they are resized to
-      the model's `image_size` by its `image_resize`, and the boxes are scaled back to the pixels
-      of the images given. Of `image_resize="detectron2"`, which outside a graph is Pillow's own
-      function, about one value in 300 comes out a level off.
+      the model's `image_size` by its `image_resize`, and boxes and joints are scaled back to the
+      pixels of the images given. Of `image_resize="detectron2"`, which outside a graph is Pillow's
+      own function, about one value in 300 comes out a level off.
 
     Loaded again, the object has the same functions as methods, `serving_default` by Keras's name
-    `serve`. Class names and the data set's category ids are in `assets/labels.json`. The folder
-    is complete or not there at all: it is written beside its place and then renamed.
+    `serve`. Names of classes and joints and the data set's category ids are in
+    `assets/labels.json`. The folder is complete or not there at all: it is written beside its
+    place and then renamed.
 
     TF Serving looks for versions `<name>/<integer>/`, so give it e.g. `nuclei/1`.
 
@@ -135,6 +136,8 @@ def _shape_text(info) -> str:
 def _write_labels(model: keras.Model, folder: Path) -> str:
     path = folder / LABELS_FILE
     labels = {"class_names": model.class_names, "category_ids": model.category_ids}
+    if model.keypoints:
+        labels["keypoint_names"] = model.keypoint_names
     path.write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return str(path)
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from mrcnn_tf.boxes import rescale_boxes
+from mrcnn_tf.boxes import rescale_boxes, rescale_points
 from mrcnn_tf.ops import implementation, resize_image
 
 SIGNATURES = ("serving_default", "serve_padded", "serve_images")
@@ -43,9 +43,12 @@ def serving_functions(
     def serve_images(images):
         resized = resize_image(images, *model.image_size, model.image_resize)
         detections = detect_any_size(tf.cast(resized, tf.float32), full_sizes(resized))
+        given, sizes = full_sizes(images), full_sizes(resized)
         rescale = getattr(model, "rescale_boxes", rescale_boxes)
-        boxes = rescale(detections["boxes"], full_sizes(resized), full_sizes(images))
-        return detections | {"boxes": boxes}
+        moved = {"boxes": rescale(detections["boxes"], sizes, given)}
+        if "keypoints" in detections:
+            moved["keypoints"] = rescale_points(detections["keypoints"], sizes, given)
+        return detections | moved
 
     return dict(zip(SIGNATURES, (serving_default, serve_padded, serve_images), strict=True))
 

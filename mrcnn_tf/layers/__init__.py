@@ -10,6 +10,8 @@ from mrcnn_tf.layers.efficientnet_lite import EfficientNetLite0
 from mrcnn_tf.layers.fpn import FPN
 from mrcnn_tf.layers.joint_proposals import JointProposals
 from mrcnn_tf.layers.keras_applications import KerasApplication
+from mrcnn_tf.layers.keypoint_decoding import KeypointDecoding
+from mrcnn_tf.layers.keypoint_head import KeypointHead
 from mrcnn_tf.layers.mask_head import MaskHead
 from mrcnn_tf.layers.matterport_resnet import MatterportResNet
 from mrcnn_tf.layers.normalization import FrozenBatchNormalization
@@ -31,6 +33,8 @@ __all__ = [
     "FrozenBatchNormalization",
     "JointProposals",
     "KerasApplication",
+    "KeypointDecoding",
+    "KeypointHead",
     "MaskHead",
     "MatterportResNet",
     "NormalizeImages",

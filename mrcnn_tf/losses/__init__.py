@@ -2,6 +2,7 @@
 
 from mrcnn_tf.losses.assign import assign, learnable, with_spare_row
 from mrcnn_tf.losses.box_head import box_loss, class_loss
+from mrcnn_tf.losses.keypoint_head import keypoint_loss, keypoint_targets
 from mrcnn_tf.losses.mask_head import mask_loss, select_class
 from mrcnn_tf.losses.rpn import rpn_labels, rpn_losses
 from mrcnn_tf.losses.sampling import Samples, random_priorities, sample
@@ -12,6 +13,8 @@ __all__ = [
     "assign",
     "box_loss",
     "class_loss",
+    "keypoint_loss",
+    "keypoint_targets",
     "learnable",
     "mask_loss",
     "random_priorities",

@@ -22,7 +22,14 @@ def with_spare_row(targets: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
     A batch of images without objects may come without rows, `boxes [B, 0, 4]`.
     """
-    padding = {"boxes": 0, "classes": -1, "is_crowd": False, "mask_shapes": 0, "mask_boxes": 0}
+    padding = {
+        "boxes": 0,
+        "classes": -1,
+        "is_crowd": False,
+        "mask_shapes": 0,
+        "mask_boxes": 0,
+        "keypoints": 0,
+    }
     padded = dict(targets)
     for name in padding.keys() & targets.keys():
         rows = tf.convert_to_tensor(targets[name])

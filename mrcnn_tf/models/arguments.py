@@ -23,6 +23,20 @@ def check_labels(num_classes: int, class_names, category_ids) -> dict[str, list]
     return {"class_names": names, "category_ids": ids}
 
 
+def check_keypoint_names(keypoints: int, names) -> list[str]:
+    """Names of the joints, made up where not given.
+
+    Raises:
+        ValueError: a negative number of joints, or another number of names.
+    """
+    if keypoints < 0:
+        raise ValueError(f"keypoints must be a number of joints, or 0 for none; got {keypoints}.")
+    names = list(names) if names else [f"keypoint {i}" for i in range(keypoints)]
+    if len(names) != keypoints:
+        raise ValueError(f"keypoint_names has {len(names)} entries, but keypoints is {keypoints}.")
+    return names
+
+
 def check_config_version(version: int) -> None:
     """Refuse a model file of a newer release, whose arguments may mean something else."""
     if version > CONFIG_VERSION:

@@ -7,33 +7,33 @@ from mrcnn_tf.layers import (
     FPN,
     AnchorGenerator,
     BoxHead,
-    Detections,
+    KeypointDecoding,
+    KeypointHead,
     MaskHead,
     NormalizeImages,
-    Proposals,
-    RoIPooling,
     RPNHead,
-    build_backbone,
 )
 from mrcnn_tf.losses import select_class
 from mrcnn_tf.models.arguments import (
     CONFIG_VERSION,
     check_config_version,
+    check_keypoint_names,
     check_labels,
     check_pair,
 )
 from mrcnn_tf.models.detector import Detector, split_input
 from mrcnn_tf.models.mask_rcnn_losses import mask_rcnn_losses
+from mrcnn_tf.models.replaceable_layers import ReplaceableLayers
 from mrcnn_tf.ops.resize_image import check_method
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
-class MaskRCNN(Detector):
-    """Mask R-CNN with a feature pyramid: boxes, classes, scores and masks of every object.
+class MaskRCNN(ReplaceableLayers, Detector):
+    """Mask R-CNN with a feature pyramid: boxes, classes, scores, masks and joints of every object.
 
     An ordinary Keras model: `compile(optimizer=...)`, `fit`, `evaluate`, `predict`, `save`. With
-    `mask=False` it is Faster R-CNN. Every default is the paper's or torchvision's; smaller
-    numbers make a smaller model out of the same code.
+    `mask=False` it is Faster R-CNN, with `keypoints=17` as well Keypoint R-CNN. Every default is
+    the paper's or torchvision's; smaller numbers make a smaller model out of the same code.
 
     Args:
         backbone: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"`, `"efficientnet_lite0"`,
@@ -46,6 +46,8 @@ class MaskRCNN(Detector):
             means (n, n).
         image_resize: how they do it: `"antialias"`, `"torchvision"`, `"detectron2"` or
             `"matterport"`, see `mrcnn_tf.ops.resize_image`.
+        keypoints: joints to predict of every object, 17 for COCO's persons; 0: none.
+        keypoint_names: one name a joint.
         norm: of the backbone: `"frozen_batch_norm"`, `"batch_norm"`, `"sync_batch_norm"` (over all
             replicas) or `"group_norm"`.
         norm_epsilon: added to the variance in a ResNet; 1e-5 if not given.
@@ -91,6 +93,13 @@ class MaskRCNN(Detector):
             (torchvision).
         mask_target_samples: bilinear samples per bin and axis of a mask target; 0 is adaptive, as
             in both peers, and slow without the compiled ops.
+        keypoint_pool_size: bins of the keypoint head's features; heatmaps have four times as many.
+        keypoint_channels: width of the keypoint head.
+        keypoint_convs: its 3x3 convolutions.
+        keypoint_decoding: from heatmaps to joints: `"grid"`, or exactly as `"torchvision"` or
+            `"detectron2"`, see `KeypointDecoding`.
+        keypoint_loss_by_visible: the keypoint loss is the mean over annotated joints in their
+            RoI; False: the sum, divided by the joints of as many RoIs as can be positive.
         score_threshold: lowest score of a detection.
         min_detection_size: smallest side of a detection in pixels; torchvision has 0.01.
         nms_threshold: IoU of the detections' NMS, within a class.
@@ -109,12 +118,13 @@ class MaskRCNN(Detector):
 
     Returns:
         dict of `boxes [B, D, 4]` in pixels of the input, `classes [B, D]` int32 (-1 in padded
-        rows), `scores [B, D]`, `masks [B, D, 28, 28]` probabilities inside the box, and
+        rows), `scores [B, D]`, `masks [B, D, 28, 28]` probabilities inside the box,
+        `keypoints [B, D, K, 3]` (x, y in pixels of the input, the joint's score), and
         `num_detections [B]` int32.
 
     Raises:
-        ValueError: names or ids whose number is not `num_classes`, sizes that do not fit,
-            `head_norm` where no head has a convolution.
+        ValueError: names or ids whose number is not `num_classes` or `keypoints`, sizes that do not
+            fit, `head_norm` where no head has a convolution.
 
     Reference: He et al., Mask R-CNN, 2017; Lin et al., Feature Pyramid Networks, 2017.
 
@@ -125,7 +135,14 @@ class MaskRCNN(Detector):
     TensorShape([1, 10, 28, 28])
     """
 
-    loss_names = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
+    loss_names = (
+        "rpn_objectness_loss",
+        "rpn_box_loss",
+        "class_loss",
+        "box_loss",
+        "mask_loss",
+        "keypoint_loss",
+    )
 
     def __init__(
         self,
@@ -137,6 +154,8 @@ class MaskRCNN(Detector):
         image_size: int | tuple[int, int] = (800, 1333),
         *,
         image_resize: str = "antialias",
+        keypoints: int = 0,
+        keypoint_names: list[str] | None = None,
         norm: str = "frozen_batch_norm",
         norm_epsilon: float | None = None,
         frozen_stages: int = 2,
@@ -176,6 +195,11 @@ class MaskRCNN(Detector):
         class_agnostic_masks: bool = False,
         binary_mask_targets: bool = False,
         mask_target_samples: int = 2,
+        keypoint_pool_size: int = 14,
+        keypoint_channels: int = 512,
+        keypoint_convs: int = 8,
+        keypoint_decoding: str = "grid",
+        keypoint_loss_by_visible: bool = True,
         score_threshold: float = 0.05,
         min_detection_size: float = 0.0,
         nms_threshold: float = 0.5,
@@ -193,13 +217,17 @@ class MaskRCNN(Detector):
             for name, value in locals().items()
             if name not in ("self", "kwargs", "__class__")
         }
-        self.loss_names = MaskRCNN.loss_names if mask else MaskRCNN.loss_names[:-1]
+        heads = {"mask_loss": mask, "keypoint_loss": keypoints}
+        self.loss_names = tuple(name for name in MaskRCNN.loss_names if heads.get(name, True))
         super().__init__(loss_weights, **kwargs)
         labels = check_labels(num_classes, class_names, category_ids)
+        labels["keypoint_names"] = check_keypoint_names(keypoints, keypoint_names)
         check_config_version(config_version)
         self.arguments = {**arguments, **labels}
         self.class_names, self.category_ids = labels["class_names"], labels["category_ids"]
         self.num_classes, self.mask, self.seed = num_classes, mask, seed
+        self.keypoints, self.keypoint_names = keypoints, labels["keypoint_names"]
+        self.keypoint_loss_by_visible = keypoint_loss_by_visible
         sides = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.image_size, self.max_detections = check_pair("image_size", sides), max_detections
         check_method("image_resize", image_resize)
@@ -291,36 +319,18 @@ class MaskRCNN(Detector):
                 name="mask_head",
                 **policy,
             )
+        if keypoints:
+            self.keypoint_pooling = self._build_pooling(keypoint_pool_size)
+            self.keypoint_head = KeypointHead(
+                fpn_channels,
+                keypoints,
+                keypoint_channels,
+                keypoint_convs,
+                name="keypoint_head",
+                **policy,
+            )
+            self.keypoint_decoding = KeypointDecoding(keypoint_decoding)
         self.built = True
-
-    # What MatterportMaskRCNN builds otherwise.
-
-    def _build_backbone(self, name: str, **options) -> keras.layers.Layer:
-        return build_backbone(name, **options)
-
-    def _build_proposals(self, *options) -> keras.layers.Layer:
-        return Proposals(*options)
-
-    def _build_pooling(self, output_size: int) -> keras.layers.Layer:
-        return RoIPooling(
-            output_size,
-            self.fpn.strides[:-1],  # P6 gives proposals, but no features.
-            sampling_ratio=self.arguments["sampling_ratio"],
-            aligned=self.arguments["roi_aligned"],
-            canonical_size=self.arguments["roi_canonical_size"],
-            dtype=self.dtype_policy,
-        )
-
-    def _build_detections(self) -> keras.layers.Layer:
-        return Detections(
-            self.box_weights,
-            self.arguments["score_threshold"],
-            self.arguments["nms_threshold"],
-            self.max_detections,
-            self.arguments["nms_method"],
-            self.arguments["nms_sigma"],
-            self.arguments["min_detection_size"],
-        )
 
     def call(self, inputs, training: bool = False):
         images, image_sizes = split_input(inputs)
@@ -332,15 +342,19 @@ class MaskRCNN(Detector):
         pooled = self.box_pooling(pyramid[:-1], boxes)
         class_logits, box_deltas = self.box_head(pooled, training=False)
         detections = self.detections(class_logits, box_deltas, boxes, count, image_sizes)
-        return self._with_masks(detections, pyramid)
+        return self._with_regions(detections, pyramid)
 
-    def _with_masks(self, detections, pyramid):
+    def _with_regions(self, detections, pyramid):
+        is_kept = (detections["classes"] >= 0)[..., None, None]
         if self.mask:
             pooled = self.mask_pooling(pyramid[:-1], detections["boxes"])
             logits = self.mask_head(pooled, training=False)
             logits = select_class(logits, detections["classes"])
-            is_kept = (detections["classes"] >= 0)[..., None, None]
             detections["masks"] = tf.where(is_kept, tf.sigmoid(logits), 0.0)
+        if self.keypoints:
+            pooled = self.keypoint_pooling(pyramid[:-1], detections["boxes"])
+            keypoints = self.keypoint_decoding(self.keypoint_head(pooled), detections["boxes"])
+            detections["keypoints"] = tf.where(is_kept, keypoints, 0.0)
         return detections
 
     def features(self, images, image_sizes, training: bool = False) -> list[tf.Tensor]:
@@ -354,7 +368,9 @@ class MaskRCNN(Detector):
         Args:
             x: as in `call`.
             y: dict of `boxes [B, M, 4]`, `classes [B, M]`, `is_crowd [B, M]`, `image_id [B]` and,
-                for masks, `masks`, `mask_shapes`, `mask_boxes`; see `mrcnn_tf.data.coco`.
+                for masks, `masks`, `mask_shapes`, `mask_boxes` (see `mrcnn_tf.data.coco`), for
+                joints `keypoints [B, M, K, 3]`: x, y in pixels and visibility, 0 where a joint is
+                not annotated.
             training: as in Keras.
             step: the optimizer's iteration; together with the seed and the image ids it decides
                 what is sampled.
@@ -364,6 +380,9 @@ class MaskRCNN(Detector):
 
         Returns:
             dict of scalar float32 losses by the names of `loss_names`.
+
+        Raises:
+            ValueError: `y` lacks the joints of a model with joints, or has another number of them.
         """
         return mask_rcnn_losses(self, x, y, training, step, samples)
 

@@ -23,11 +23,18 @@ def mask_rcnn_losses(model, x, y, training: bool, step, samples) -> dict[str, tf
     losses = _rpn_losses(model, logits, deltas, anchors, y, image_sizes, step, samples)
     boxes, matches, classes, rois = _sample_rois(model, proposals, y, step, samples)
     losses |= _box_losses(model, pyramid, boxes, matches, classes, rois, y, training)
+    count = int(model.rois_per_image * model.positive_fraction)
+    boxes, matches, classes, is_positive = (
+        rows[:, :count] for rows in (boxes, matches, classes, rois.is_positive)
+    )  # positives come first
     if model.mask:
-        count = int(model.rois_per_image * model.positive_fraction)
-        positives = (boxes, matches, classes, rois.is_positive)
-        positives = [rows[:, :count] for rows in positives]  # positives come first
-        losses["mask_loss"] = _mask_loss(model, pyramid, y, image_sizes, *positives, training)
+        losses["mask_loss"] = _mask_loss(
+            model, pyramid, y, image_sizes, boxes, matches, classes, is_positive, training
+        )
+    if model.keypoints:
+        losses["keypoint_loss"] = _keypoint_loss(
+            model, pyramid, y, boxes, matches, is_positive, training
+        )
     return losses
 
 
@@ -86,6 +93,26 @@ def _mask_loss(model, pyramid, y, image_sizes, boxes, matches, classes, is_posit
     has_mask = tf.reduce_all(shapes > 0, axis=-1) & is_positive
     targets = mask_targets(y, boxes, matches, logits.shape[2], image_sizes, **model.mask_targets)
     return L.mask_loss(logits, classes, targets, tf.cast(has_mask, tf.float32))
+
+
+def _keypoint_loss(model, pyramid, y, boxes, matches, is_positive, training):
+    logits = model.keypoint_head(model.keypoint_pooling(pyramid[:-1], boxes), training=training)
+    keypoints = tf.gather(_annotated_keypoints(model, y), matches, batch_dims=1)  # [B, P, K, 3]
+    cells, is_valid = L.keypoint_targets(keypoints, boxes, logits.shape[2])
+    normalizer = None
+    if not model.keypoint_loss_by_visible:
+        most = model.rois_per_image * model.positive_fraction * model.keypoints
+        normalizer = tf.cast(tf.shape(boxes)[0], tf.float32) * most
+    return L.keypoint_loss(logits, cells, is_valid & is_positive[..., None], normalizer)
+
+
+def _annotated_keypoints(model, y) -> tf.Tensor:
+    needed = f"y needs keypoints [batch, objects, {model.keypoints}, 3]"
+    if "keypoints" not in y:
+        raise ValueError(f"{needed}, for a model with joints; it has {sorted(y)}.")
+    if not y["keypoints"].shape[2:].is_compatible_with([model.keypoints, 3]):
+        raise ValueError(f"{needed}; got shape {y['keypoints'].shape}.")
+    return tf.cast(y["keypoints"], tf.float32)
 
 
 def _sample(model, labels, y, step, count: int, positive_fraction: float, stream: int):

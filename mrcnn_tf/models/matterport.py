@@ -41,6 +41,13 @@ WITHOUT_USE = (
     "fpn_norm",
     "head_norm",
     "box_conv",
+    "keypoints",
+    "keypoint_names",
+    "keypoint_pool_size",
+    "keypoint_channels",
+    "keypoint_convs",
+    "keypoint_decoding",
+    "keypoint_loss_by_visible",
 )
 
 
@@ -140,7 +147,7 @@ class MatterportMaskRCNN(MaskRCNN):
         pooled = self.box_pooling(pyramid[:-1], boxes)
         class_logits, box_deltas = self.box_head(pooled, training=False)
         detections = self.detections(class_logits, box_deltas, boxes, count, windows)
-        detections = self._with_masks(detections, pyramid)
+        detections = self._with_regions(detections, pyramid)
         is_kept = (detections["classes"] >= 0)[..., None]
         boxes = detections["boxes"] - _corners(windows)
         return {**detections, "boxes": tf.where(is_kept, boxes, 0.0)}

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mrcnn_tf.boxes import rescale_boxes
+from mrcnn_tf.boxes import rescale_boxes, rescale_points
 from mrcnn_tf.ops.paste_masks import paste_masks, whole_pixel_boxes
 from mrcnn_tf.ops.resize_image import RESIZE_METHODS, resize_image
 
@@ -72,7 +72,8 @@ class Predictor:
             A list with one dictionary of arrays an image, best score first: `boxes` `[D, 4]`
             float32 in pixels of the image, `classes` `[D]` int32, `scores` `[D]` float32, and
             for a model with masks `masks` `[D, 28, 28]` float32 probabilities within the box and
-            `image_masks` `[D, H, W]` uint8, 0 or 1.
+            `image_masks` `[D, H, W]` uint8, 0 or 1, for a model with joints `keypoints`
+            `[D, K, 3]` float32, x and y in pixels of the image and the joint's score.
 
         Raises:
             FileNotFoundError: there is no such file; the message names it.
@@ -119,13 +120,17 @@ class Predictor:
         count = outputs["num_detections"][row]
         detections = {
             name: outputs[name][row, :count]
-            for name in ("boxes", "classes", "scores", "masks")
+            for name in ("boxes", "classes", "scores", "masks", "keypoints")
             if name in outputs
         }
         keep = detections["scores"] >= self.score_threshold
         detections = {name: value[keep] for name, value in detections.items()}
         boxes = self._rescale_boxes(detections["boxes"], resized_size, image_size)
-        return detections | {"boxes": boxes.numpy()}
+        moved = {"boxes": boxes.numpy()}
+        if "keypoints" in detections:
+            points = rescale_points(detections["keypoints"], resized_size, image_size)
+            moved["keypoints"] = points.numpy()
+        return detections | moved
 
     def _paste(self, prediction: dict[str, np.ndarray], height: int, width: int) -> np.ndarray:
         masks, boxes = prediction["masks"], prediction["boxes"]

@@ -89,6 +89,8 @@ def _overridden(config: dict, arguments: dict) -> dict:
         # Names and ids belong to the old classes.
         config.pop("class_names", None)
         config.pop("category_ids", None)
+    if arguments.get("keypoints", config.get("keypoints")) != config.get("keypoints"):
+        config.pop("keypoint_names", None)
     return {**config, **arguments}
 
 

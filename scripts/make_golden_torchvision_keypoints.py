@@ -1,0 +1,116 @@
+"""Writes tests/golden/torchvision_keypoints.npz from torchvision's Keypoint R-CNN.
+
+    .venv-peers/bin/python scripts/make_golden_torchvision_keypoints.py [FILE]
+
+Takes ten seconds and downloads nothing: the weights are made up from their names, as those of
+scripts/make_golden_torchvision.py, whose pyramid of the small image is that of this model too.
+
+For `keypointrcnn_resnet50_fpn` and an image of 64 x 96 px: `boxes`, `scores`, `labels`, `keypoints`
+and `keypoints_scores` of its detections and `heatmaps [185]`, every 185th value of their heatmaps,
+channels-last. `large.*` are the results for an image of 248 x 312 px with another `scores_bias`.
+`names` is the state dict. `decoded.*` is `heatmaps_to_keypoints` of `seeded_tensor("maps", ...)`
+and of boxes of every size, `loss.*` one case of `keypointrcnn_loss`: `logits` (channels-last),
+`boxes`, `keypoints` of each box, `loss` and its `gradient`.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from make_golden_torchvision import (
+    LARGE_SIZE,
+    ROOT,
+    SIZE,
+    as_input,
+    calibrated_bias,
+    channels_last,
+    detect,
+    every,
+    seeded_model,
+)
+from torchvision.models.detection.roi_heads import heatmaps_to_keypoints, keypointrcnn_loss
+
+from tests.weights.seeded_tensors import seeded_tensor
+
+FILE = ROOT / "tests" / "golden" / "torchvision_keypoints.npz"
+
+
+def results(model: torch.nn.Module, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    detections = {name: tensor.numpy() for name, tensor in detect(model, size).items()}
+    return detections | {"labels": detections["labels"].astype(np.int32)}
+
+
+def heatmaps(model: torch.nn.Module, boxes: np.ndarray) -> np.ndarray:
+    images, _ = model.transform([as_input(SIZE)])
+    features, heads = model.backbone(images.tensors), model.roi_heads
+    pooled = heads.keypoint_roi_pool(features, [torch.from_numpy(boxes)], images.image_sizes)
+    maps = heads.keypoint_predictor(heads.keypoint_head(pooled))
+    return every(37 * 5, channels_last(maps))
+
+
+def decoded() -> dict[str, np.ndarray]:
+    """Boxes larger and smaller than the heatmap, of whole and broken sides, thin and empty ones."""
+    boxes = [[10, 20, 310.5, 520.25], [3.3, 4.4, 60.1, 60.4], [0, 0, 56, 56], [7, 8, 20.7, 100]]
+    boxes = np.float32([*boxes, [5, 5, 5.5, 200], [30, 30, 30, 30]])
+    maps = seeded_tensor("maps", (len(boxes), 3, 56, 56))
+    places, scores = heatmaps_to_keypoints(torch.from_numpy(maps), torch.from_numpy(boxes))
+    return {
+        "decoded.boxes": boxes,
+        "decoded.keypoints": places.numpy(),
+        "decoded.scores": scores.numpy(),
+    }
+
+
+def loss() -> dict[str, np.ndarray]:
+    """Joints in and out of three boxes, on their edges, not annotated; two boxes, one object."""
+    rng = np.random.default_rng(3)
+    boxes = np.float32([[10, 20, 110, 180], [0, 0, 30, 30], [12.5, 16.25, 90, 140.75]])
+    sides, rows = boxes[:, None, 2:] - boxes[:, None, :2], np.array([0, 1, 0])
+    places = boxes[:2, None, :2] + rng.uniform(-0.2, 1.2, [2, 5, 2]) * sides[:2]
+    visible = rng.integers(0, 3, [2, 5, 1])
+    keypoints = np.concatenate([places, visible], axis=-1).astype(np.float32)
+    keypoints[0, 0], keypoints[0, 1] = (*boxes[0, 2:], 2), (*boxes[0, :2], 1)
+    logits = rng.normal(0, 2, [3, 8, 8, 5]).astype(np.float32)
+    tensor = torch.from_numpy(logits).permute(0, 3, 1, 2).contiguous().requires_grad_()
+    with torch.enable_grad():
+        value = keypointrcnn_loss(
+            tensor,
+            [torch.from_numpy(boxes)],
+            [torch.from_numpy(keypoints)],
+            [torch.from_numpy(rows)],
+        )
+        value.backward()
+    return {
+        "loss.logits": logits,
+        "loss.boxes": boxes,
+        "loss.keypoints": keypoints[rows],
+        "loss.loss": value.detach().numpy(),
+        "loss.gradient": channels_last(tensor.grad),
+    }
+
+
+def main(path: Path) -> None:
+    torch.set_grad_enabled(False)
+    golden = loss() | decoded()
+    for prefix, size in (("", SIZE), ("large.", LARGE_SIZE)):
+        model = seeded_model("keypointrcnn_resnet50_fpn")
+        bias = calibrated_bias(model, size)
+        model.roi_heads.box_predictor.cls_score.bias.copy_(bias)
+        found = results(model, size)
+        if not prefix:
+            found["heatmaps"] = heatmaps(model, found["boxes"])
+        found["scores_bias"] = bias.numpy()
+        golden |= {prefix + name: values for name, values in found.items()}
+        scores, joints = found["scores"], found["keypoints_scores"]
+        print(
+            f"{prefix}{len(scores)} detections, scores {scores.min():.3f} to {scores.max():.3f}, "
+            f"logits of joints {joints.min():.2f} to {joints.max():.2f}"
+        )
+    golden["names"] = np.array(list(model.state_dict()))
+    np.savez_compressed(path, **golden)
+    print(f"{path}: {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FILE)
