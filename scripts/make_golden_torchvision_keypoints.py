@@ -5,9 +5,10 @@
 Takes ten seconds and downloads nothing: the weights are made up from their names, as those of
 scripts/make_golden_torchvision.py, whose pyramid of the small image is that of this model too.
 
-For `keypointrcnn_resnet50_fpn` and an image of 64 x 96 px: `boxes`, `scores`, `labels`, `keypoints`
-and `keypoints_scores` of its detections and `heatmaps [185]`, every 185th value of their heatmaps,
-channels-last. `large.*` are the results for an image of 248 x 312 px with another `scores_bias`.
+For `keypointrcnn_resnet50_fpn` and an image of 64 x 96 px: `boxes` of its detections and
+`heatmaps [185]`, every 185th value of their heatmaps, channels-last. For one of 248 x 312 px
+`large.boxes`, `.scores`, `.keypoints` and `.keypoints_scores`, and `large.scores_bias`, by which
+scores spread out.
 `names` is the state dict. `decoded.*` is `heatmaps_to_keypoints` of `seeded_tensor("maps", ...)`
 and of boxes of every size, `loss.*` one case of `keypointrcnn_loss`: `logits` (channels-last),
 `boxes`, `keypoints` of each box, `loss` and its `gradient`.
@@ -36,17 +37,19 @@ from tests.weights.seeded_tensors import seeded_tensor
 FILE = ROOT / "tests" / "golden" / "torchvision_keypoints.npz"
 
 
-def results(model: torch.nn.Module, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    detections = {name: tensor.numpy() for name, tensor in detect(model, size).items()}
-    return detections | {"labels": detections["labels"].astype(np.int32)}
-
-
-def heatmaps(model: torch.nn.Module, boxes: np.ndarray) -> np.ndarray:
+def small(model: torch.nn.Module) -> dict[str, np.ndarray]:
+    boxes = detect(model, SIZE)["boxes"]
     images, _ = model.transform([as_input(SIZE)])
     features, heads = model.backbone(images.tensors), model.roi_heads
-    pooled = heads.keypoint_roi_pool(features, [torch.from_numpy(boxes)], images.image_sizes)
+    pooled = heads.keypoint_roi_pool(features, [boxes], images.image_sizes)
     maps = heads.keypoint_predictor(heads.keypoint_head(pooled))
-    return every(37 * 5, channels_last(maps))
+    return {"boxes": boxes.numpy(), "heatmaps": every(37 * 5, channels_last(maps))}
+
+
+def large(model: torch.nn.Module) -> dict[str, np.ndarray]:
+    found = detect(model, LARGE_SIZE)
+    names = ("boxes", "scores", "keypoints", "keypoints_scores")
+    return {f"large.{name}": found[name].numpy() for name in names}
 
 
 def decoded() -> dict[str, np.ndarray]:
@@ -93,22 +96,19 @@ def loss() -> dict[str, np.ndarray]:
 def main(path: Path) -> None:
     torch.set_grad_enabled(False)
     golden = loss() | decoded()
-    for prefix, size in (("", SIZE), ("large.", LARGE_SIZE)):
-        model = seeded_model("keypointrcnn_resnet50_fpn")
+    model = seeded_model("keypointrcnn_resnet50_fpn")
+    for size, results in ((SIZE, small), (LARGE_SIZE, large)):
         bias = calibrated_bias(model, size)
         model.roi_heads.box_predictor.cls_score.bias.copy_(bias)
-        found = results(model, size)
-        if not prefix:
-            found["heatmaps"] = heatmaps(model, found["boxes"])
-        found["scores_bias"] = bias.numpy()
-        golden |= {prefix + name: values for name, values in found.items()}
-        scores, joints = found["scores"], found["keypoints_scores"]
-        print(
-            f"{prefix}{len(scores)} detections, scores {scores.min():.3f} to {scores.max():.3f}, "
-            f"logits of joints {joints.min():.2f} to {joints.max():.2f}"
-        )
+        golden |= results(model)
+    golden["large.scores_bias"] = bias.numpy()
     golden["names"] = np.array(list(model.state_dict()))
     np.savez_compressed(path, **golden)
+    scores, joints = golden["large.scores"], golden["large.keypoints_scores"]
+    print(
+        f"{len(golden['boxes'])} and {len(scores)} detections, scores {scores.min():.3f} to "
+        f"{scores.max():.3f}, logits of joints {joints.min():.2f} to {joints.max():.2f}"
+    )
     print(f"{path}: {path.stat().st_size} bytes")
 
 

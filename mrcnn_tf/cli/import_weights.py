@@ -16,10 +16,10 @@ examples:
 
 SOURCE is the name of a published detector, whose file is downloaded once, into Keras's cache, and
 checked by its hash. Or it is a file: a state dict of torchvision's maskrcnn_resnet50_fpn,
-fasterrcnn_resnet50_fpn or their _v2, as torch.save writes it, or a .pkl of Detectron2's model zoo
-or a .pth of its trainings: Mask or Faster R-CNN with ResNet-50 or 101 and FPN, or an .h5 of
-Matterport's Mask R-CNN. A file may have any number of classes. It is read without the library that
-wrote it, and nothing in it is run.
+keypointrcnn_resnet50_fpn or fasterrcnn_resnet50_fpn, or of a _v2, as torch.save writes it, or a
+.pkl of Detectron2's model zoo or a .pth of its trainings: Mask, Keypoint or Faster R-CNN with
+ResNet-50 or 101 and FPN, or an .h5 of Matterport's Mask R-CNN. A file may have any number of
+classes. It is read without the library that wrote it, and nothing in it is run.
 OUT is for "mrcnn-tf predict", "evaluate", "export", and "train" with preset=OUT.
 """
 
@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
         model = read(args.source, **arguments)
     with console.status(f"Writing {args.out}"):
         model.save(out)
-    kind = "Mask R-CNN" if model.mask else "Faster R-CNN"
+    heads = [name for name, there in (("Mask", model.mask), ("Keypoint", model.keypoints)) if there]
+    kind = f"{' and '.join(heads) or 'Faster'} R-CNN"
     backbone = model.get_config()["backbone"]
     print(f"{out} is written: {kind} with {backbone} and {model.num_classes} classes.")
     return 0

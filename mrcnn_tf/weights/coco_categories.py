@@ -1,4 +1,4 @@
-"""COCO's categories: names and ids."""
+"""COCO's categories and a person's joints: names and ids."""
 
 # torchvision's names of the ids 1 to 90. "N/A" are ids without a category: COCO left 11 of its 91
 # out of the data set, and the last is not among torchvision's outputs.
@@ -102,3 +102,35 @@ COCO_CLASSES = {
     "class_names": list(_USED.values()),
     "category_ids": list(_USED),
 }
+
+# In the order of COCO's annotations, which both peers keep.
+COCO_KEYPOINTS = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+
+
+def coco_person(num_classes: int, keypoints: int) -> dict[str, list]:
+    """Arguments of `MaskRCNN` that name COCO's class with joints, if the numbers are COCO's."""
+    if (num_classes, keypoints) != (1, len(COCO_KEYPOINTS)):
+        return {}
+    return {
+        "class_names": ["person"],
+        "category_ids": [1],
+        "keypoint_names": list(COCO_KEYPOINTS),
+    }

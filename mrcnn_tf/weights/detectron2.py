@@ -1,4 +1,4 @@
-"""Detectron2's Mask and Faster R-CNN with ResNet and FPN: names, arguments, conversion."""
+"""Detectron2's Mask, Keypoint and Faster R-CNN with FPN: names, arguments, conversion."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from mrcnn_tf.layers.resnet import ResNet
 from mrcnn_tf.models.mask_rcnn import MaskRCNN
 from mrcnn_tf.weights.array_pickles import read_array_pickle
 from mrcnn_tf.weights.assign import assign_weights, conv_norm_weights, make_channels_last
-from mrcnn_tf.weights.coco_categories import COCO_CLASSES
+from mrcnn_tf.weights.coco_categories import COCO_CLASSES, coco_person
 from mrcnn_tf.weights.torch_files import named_tensors, read_state_dict
 
 # What `mask_rcnn_R_50_FPN` and its relatives do otherwise than `MaskRCNN` by default.
@@ -26,7 +26,11 @@ DETECTRON2_ARGUMENTS = {
     "box_beta": 0.0,
     "binary_mask_targets": True,
     "mask_target_samples": 0,
+    "keypoint_decoding": "detectron2",
 }
+
+# What `keypoint_rcnn_R_50_FPN` and its relatives do otherwise than `mask_rcnn_R_50_FPN`.
+DETECTRON2_KEYPOINT_ARGUMENTS = {"rpn_post_nms_top_n": (1500, 1000), "box_beta": 0.5}
 
 # Those of them that change detections although no shape shows them.
 UNSEEN = ("stride_in_1x1", "sampling_ratio")
@@ -40,10 +44,10 @@ CELL_ANCHORS = re.compile(r"proposal_generator\.anchor_generator\.cell_anchors\.
 def model_from_detectron2(path: str | os.PathLike, **arguments: Any) -> MaskRCNN:
     """Builds the model that a checkpoint of Detectron2 belongs to, weights included.
 
-    Depth of the ResNet, number of classes, widths and whether there are masks follow from the
-    file, of which one with 80 classes is taken to be of COCO; the rest is the model zoo's
-    configuration of Mask R-CNN with ResNet and FPN (`DETECTRON2_ARGUMENTS`), which a checkpoint
-    does not hold.
+    Depth of the ResNet, number of classes, widths and whether there are masks or joints follow
+    from the file, of which one with 80 classes, or with one class that has 17 joints, is taken to
+    be of COCO; the rest is the model zoo's configuration of Mask R-CNN with ResNet and FPN
+    (`DETECTRON2_ARGUMENTS`), or of Keypoint R-CNN, which a checkpoint does not hold.
 
     Args:
         path: see `load_detectron2_weights`.
@@ -66,7 +70,7 @@ def model_from_detectron2(path: str | os.PathLike, **arguments: Any) -> MaskRCNN
 
 
 def load_detectron2_weights(model: MaskRCNN, path: str | os.PathLike) -> None:
-    """Loads a checkpoint of Detectron2's Mask or Faster R-CNN with ResNet-50 or 101 and FPN.
+    """Loads a checkpoint of Detectron2's Mask, Keypoint or Faster R-CNN with ResNet and FPN.
 
     Detectron2 takes BGR pixels less their mean; here they are RGB and divided by a standard
     deviation as well. The first convolution's kernel is changed to make up for it, which is
@@ -76,7 +80,7 @@ def load_detectron2_weights(model: MaskRCNN, path: str | os.PathLike) -> None:
     tensor shows.
 
     Args:
-        model: Built with `DETECTRON2_ARGUMENTS` and sizes that fit.
+        model: Built with `DETECTRON2_ARGUMENTS` and sizes that fit; a ResNet-50 or 101.
         path: A `.pkl` of the model zoo, or a `.pth` of a training.
 
     Raises:
@@ -158,6 +162,10 @@ def detectron2_weights(model: MaskRCNN) -> dict[str, tuple]:
             add_conv_norm(conv, f"{ROI}.mask_head.mask_fcn{index}")
         add(model.mask_head.upsample, f"{ROI}.mask_head.deconv")
         add(model.mask_head.logits, f"{ROI}.mask_head.predictor")
+    if model.keypoints:
+        for index, conv in enumerate(model.keypoint_head.convs, start=1):
+            add(conv, f"{ROI}.keypoint_head.conv_fcn{index}")
+        add(model.keypoint_head.logits, f"{ROI}.keypoint_head.score_lowres")
     return weights
 
 
@@ -165,7 +173,7 @@ def detectron2_arguments(tensors: dict[str, np.ndarray], source: str) -> dict[st
     """The arguments of `MaskRCNN` for a checkpoint: the zoo's, and what the tensors' shapes tell.
 
     Raises:
-        ValueError: It is no Mask or Faster R-CNN with ResNet-50 or 101 and FPN.
+        ValueError: It is no Mask, Keypoint or Faster R-CNN with ResNet-50 or 101 and FPN.
     """
     stage4 = sum(f"{BACKBONE}.res4.{index}.conv3.weight" in tensors for index in range(99))
     backbones = {6: "resnet50", 23: "resnet101"}
@@ -177,8 +185,8 @@ def detectron2_arguments(tensors: dict[str, np.ndarray], source: str) -> dict[st
     )
     if stage4 not in backbones or any(name not in tensors for name in needed):
         raise ValueError(
-            f"{source} is no Mask or Faster R-CNN of Detectron2 with ResNet-50 or 101 and FPN: it "
-            f"has {stage4} bottleneck blocks in {BACKBONE}.res4 and lacks "
+            f"{source} is no Mask, Keypoint or Faster R-CNN of Detectron2 with ResNet-50 or 101 "
+            f"and FPN: it has {stage4} bottleneck blocks in {BACKBONE}.res4 and lacks "
             f"{', '.join(name for name in needed if name not in tensors) or 'none of the heads'}"
         )
 
@@ -188,6 +196,15 @@ def detectron2_arguments(tensors: dict[str, np.ndarray], source: str) -> dict[st
 
     num_classes = len(tensors[f"{ROI}.box_predictor.cls_score.weight"]) - 1
     mask_convs = widths(f"{ROI}.mask_head.mask_fcn{{}}.weight")
+    keypoint_convs = widths(f"{ROI}.keypoint_head.conv_fcn{{}}.weight")
+    keypoints = len(tensors.get(f"{ROI}.keypoint_head.score_lowres.bias", ()))
+    keypoint_arguments = {
+        **DETECTRON2_KEYPOINT_ARGUMENTS,
+        **coco_person(num_classes, keypoints),
+        "keypoints": keypoints,
+        "keypoint_channels": (keypoint_convs or (512,))[0],
+        "keypoint_convs": len(keypoint_convs),
+    }
     return {
         **DETECTRON2_ARGUMENTS,
         "backbone": backbones[stage4],
@@ -198,6 +215,7 @@ def detectron2_arguments(tensors: dict[str, np.ndarray], source: str) -> dict[st
         "box_fc": widths(f"{ROI}.box_head.fc{{}}.weight"),
         "mask": bool(mask_convs),
         **({"mask_channels": mask_convs[0], "mask_convs": len(mask_convs)} if mask_convs else {}),
+        **(keypoint_arguments if keypoints else {}),
     }
 
 

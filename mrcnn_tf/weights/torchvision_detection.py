@@ -1,4 +1,4 @@
-"""torchvision's Mask and Faster R-CNN with ResNet and FPN: names, arguments, conversion."""
+"""torchvision's Mask, Keypoint and Faster R-CNN with FPN: names, arguments, conversion."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import numpy as np
 from mrcnn_tf.layers.resnet import ResNet
 from mrcnn_tf.models.mask_rcnn import MaskRCNN
 from mrcnn_tf.weights.assign import assign_weights, conv_norm_weights, make_channels_last
-from mrcnn_tf.weights.coco_categories import TORCHVISION_COCO_CATEGORIES
+from mrcnn_tf.weights.coco_categories import TORCHVISION_COCO_CATEGORIES, coco_person
 from mrcnn_tf.weights.resnet import resnet_weights
 from mrcnn_tf.weights.torch_files import read_state_dict
 
@@ -21,6 +21,7 @@ TORCHVISION_ARGUMENTS = {
     "roi_aligned": False,
     "mask_target_samples": 0,
     "min_detection_size": 0.01,
+    "keypoint_decoding": "torchvision",
     # torchvision adds 1e-6 to the logarithm that a box's level is the floor of.
     "roi_canonical_size": 224 * 2.0**-1e-6,
     "image_resize": "torchvision",
@@ -54,21 +55,23 @@ OLD_MASK_NAME = re.compile(r"(roi_heads\.mask_head)\.mask_fcn(\d)\.(weight|bias)
 def model_from_torchvision(path: str | os.PathLike, **arguments: Any) -> MaskRCNN:
     """Builds the model that a checkpoint of torchvision's detectors belongs to, with its weights.
 
-    It reads `maskrcnn_resnet50_fpn` and `fasterrcnn_resnet50_fpn`, their `_v2`, and the same with
-    ResNet-18, 34 or 101, trained on any number of classes. Whether there are masks, the ResNet,
-    number and widths of layers, what is normalised and the number of classes follow from the file,
-    the rest is `TORCHVISION_ARGUMENTS`.
+    It reads `maskrcnn_resnet50_fpn`, `keypointrcnn_resnet50_fpn` and `fasterrcnn_resnet50_fpn`, the
+    `_v2` of the first and last, and the same with ResNet-18, 34 or 101, trained on any number of
+    classes and joints. Whether there are masks or joints, the ResNet, number and widths of layers,
+    what is normalised and the number of classes follow from the file, the rest is
+    `TORCHVISION_ARGUMENTS`.
 
     A file with 91 outputs is taken to be of COCO. Then all 90 classes are kept, with
     `category_ids` 1 to 90 and torchvision's names, so that every score is the published model's;
-    10 of them, named "N/A", are ids that COCO never used.
+    10 of them, named "N/A", are ids that COCO never used. So is a file with one class that has 17
+    joints.
 
     Args:
         path: see `load_torchvision_weights`.
         **arguments: of `MaskRCNN`, e.g. `class_names`. Of a model that is no `_v2` and was trained
-            from `weights_backbone` alone, without `COCO_V1` weights, `norm_epsilon=1e-5`; the file
-            tells only if there were no weights at all, since its normalisation then counts
-            batches.
+            from `weights_backbone` alone, without `COCO_V1` weights, or of Keypoint R-CNN's
+            `COCO_LEGACY`, `norm_epsilon=1e-5`; the file tells only if there were no weights at
+            all, since its normalisation then counts batches.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -86,7 +89,7 @@ def model_from_torchvision(path: str | os.PathLike, **arguments: Any) -> MaskRCN
 
 
 def load_torchvision_weights(model: MaskRCNN, path: str | os.PathLike) -> None:
-    """Loads a checkpoint of torchvision's Mask or Faster R-CNN with FPN into a model.
+    """Loads a checkpoint of torchvision's Mask, Keypoint or Faster R-CNN with FPN into a model.
 
     Args:
         model: Built with `TORCHVISION_ARGUMENTS`, or `TORCHVISION_V2_ARGUMENTS` for a `_v2`, and
@@ -134,6 +137,10 @@ def torchvision_weights(model: MaskRCNN) -> dict[str, tuple]:
         add_convs(model.mask_head.convs, MASK_HEAD)
         add(model.mask_head.upsample, f"{ROI}.mask_predictor.conv5_mask")
         add(model.mask_head.logits, f"{ROI}.mask_predictor.mask_fcn_logits", skipped=1)
+    if model.keypoints:
+        for index, conv in enumerate(model.keypoint_head.convs):
+            add(conv, f"{ROI}.keypoint_head.{2 * index}")  # ReLUs stand between them
+        add(model.keypoint_head.logits, f"{ROI}.keypoint_predictor.kps_score_lowres")
     return weights
 
 
@@ -158,9 +165,10 @@ def _arguments(tensors: dict[str, np.ndarray], source: str) -> dict[str, Any]:
     scores = tensors.get(f"{SCORES}.weight")
     if scores is None or scores.ndim != 2 or f"{FPN}.inner_blocks.0.0.weight" not in tensors:
         raise ValueError(
-            f"{source} is no Mask or Faster R-CNN with FPN of torchvision: it lacks "
+            f"{source} is no Mask, Keypoint or Faster R-CNN with FPN of torchvision: it lacks "
             f"{SCORES}.weight or {FPN}.inner_blocks.0.0.weight. Give the .pth file of "
-            "maskrcnn_resnet50_fpn or fasterrcnn_resnet50_fpn, or of their _v2"
+            "maskrcnn_resnet50_fpn, keypointrcnn_resnet50_fpn or fasterrcnn_resnet50_fpn, or of a "
+            "_v2"
         )
 
     def width(name: str, default: int) -> int:
@@ -195,6 +203,15 @@ def _arguments(tensors: dict[str, np.ndarray], source: str) -> dict[str, Any]:
     if norm != "frozen_batch_norm" or fpn_norm:
         # torchvision sets the epsilon of frozen layers alone to 0, and that of no v2 model.
         arguments["norm_epsilon"] = 1e-5
+    keypoints = width(f"{ROI}.keypoint_predictor.kps_score_lowres.bias", 0)
+    if keypoints:
+        convs = [n for n in tensors if re.fullmatch(rf"{ROI}\.keypoint_head\.\d+\.weight", n)]
+        arguments |= {
+            **coco_person(len(scores) - 1, keypoints),
+            "keypoints": keypoints,
+            "keypoint_channels": width(f"{ROI}.keypoint_head.0.weight", 512),
+            "keypoint_convs": len(convs),
+        }
     if len(scores) == 1 + len(TORCHVISION_COCO_CATEGORIES):
         arguments["class_names"] = list(TORCHVISION_COCO_CATEGORIES)
     return arguments

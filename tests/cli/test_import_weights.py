@@ -45,7 +45,8 @@ def test_a_model_is_written(source, tmp_path, capsys):
 
 
 def test_detectron2_is_told_by_its_names(tmp_path, capsys):
-    tensors = tensors_of(MaskRCNN("resnet50", **DETECTRON2))
+    joints = {"keypoints": 4, "keypoint_channels": 4, "keypoint_convs": 1}
+    tensors = tensors_of(MaskRCNN("resnet50", **DETECTRON2, **joints))
     sources = [
         write(tmp_path / "model_final.pkl", tensors),
         write_state_dict(tmp_path / "model_final.pth", tensors),
@@ -53,7 +54,7 @@ def test_detectron2_is_told_by_its_names(tmp_path, capsys):
     for source in sources:
         out = source.with_suffix(f"{source.suffix}.keras")
         assert main(["import-weights", str(source), str(out), "--class-names", "a,b,c"]) == 0
-        assert "Mask R-CNN with resnet50 and 3 classes" in capsys.readouterr().out
+        assert "Mask and Keypoint R-CNN with resnet50 and 3 classes" in capsys.readouterr().out
         model = mrcnn_tf.load(out)
         assert model.class_names == ["a", "b", "c"] and model.backbone.stride_in_1x1
         np.testing.assert_allclose(
@@ -114,7 +115,7 @@ def test_what_is_wrong_is_one_line(source, tmp_path, capsys):
         ("page.pth", "not a PyTorch checkpoint"),
         ("page.h5", "no HDF5 file"),
         ("evil.pth", "eval"),
-        ("other.pth", "is no Mask or Faster R-CNN with FPN of torchvision"),
+        ("other.pth", "is no Mask, Keypoint or Faster R-CNN with FPN of torchvision"),
     ):
         assert main(["import-weights", str(tmp_path / name), str(tmp_path / "x.keras")]) == 2
         error = capsys.readouterr().err

@@ -13,7 +13,7 @@ def spread(layer, factor):
 
 @pytest.fixture(scope="session")
 def tiny_model():
-    """A small model whose random weights give boxes, scores and masks that differ clearly."""
+    """A small model whose random weights give outputs that differ clearly."""
     keras.utils.set_random_seed(0)
     model = MaskRCNN(
         "resnet18",
@@ -28,6 +28,10 @@ def tiny_model():
         box_fc=(64,),
         mask_channels=16,
         mask_convs=1,
+        keypoints=3,
+        keypoint_names=["pole", "equator", "nucleus"],
+        keypoint_channels=16,
+        keypoint_convs=1,
         score_threshold=0.3,
         max_detections=16,
     )
@@ -37,6 +41,7 @@ def tiny_model():
         (model.box_head.logits, 30.0),
         (model.box_head.deltas, 300.0),
         (model.mask_head.logits, 300.0),
+        (model.keypoint_head.logits, 10.0),
     ):
         spread(layer, factor)
     return model

@@ -10,6 +10,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from mrcnn_tf.export import trace_model
+from mrcnn_tf.layers import KeypointDecoding, KeypointHead
 from mrcnn_tf.models import MaskRCNN
 
 from .conftest import blocks
@@ -66,6 +67,8 @@ def test_the_model_keeps_to_the_ops_of_tfjs(fixed_shape):
         {"backbone": "keras/MobileNetV3Small"},
         pytest.param({"backbone": "keras/ConvNeXtTiny"}, marks=pytest.mark.slow),
         pytest.param({"backbone": "keras/ResNet50"}, marks=pytest.mark.slow),
+        {"backbone": "resnet18", "keypoints": 5},
+        {"backbone": "resnet18", "keypoints": 5, "keypoint_decoding": "detectron2"},
     ],
     ids=[
         "efficientnet_lite0",
@@ -76,15 +79,44 @@ def test_the_model_keeps_to_the_ops_of_tfjs(fixed_shape):
         "keras, inverted bottlenecks",
         "keras, layer normalisation",
         "keras, BGR",
+        "keypoints",
+        "keypoints as detectron2",
     ],
 )
 def test_other_models_keep_to_the_ops_of_tfjs(arguments):
-    sizes = {"fpn_channels": 16, "box_fc": (8,), "mask_channels": 8, "mask_convs": 1}
+    sizes = {
+        "fpn_channels": 16,
+        "box_fc": (8,),
+        "mask_channels": 8,
+        "mask_convs": 1,
+        "keypoint_channels": 8,
+        "keypoint_convs": 1,
+    }
     model = MaskRCNN(num_classes=2, **{**sizes, **arguments})
     images = tf.TensorSpec([1, 64, 64, 3], tf.uint8, name="images")
     used = operations(trace_model(model, images).graph.as_graph_def())
     # Variables become constants and called functions part of the graph.
     assert used - listed("tfjs_ops.txt") - {"ReadVariableOp"} == set()
+
+
+@pytest.mark.parametrize("decoding", ["grid", "detectron2"])
+def test_litert_reads_joints_with_what_is_built_in(decoding):
+    head, decode = KeypointHead(8, 5, channels=16, num_convs=1), KeypointDecoding(decoding)
+    specs = [tf.TensorSpec([1, 3, 14, 14, 8]), tf.TensorSpec([1, 3, 4])]
+    function = tf.function(lambda pooled, boxes: decode(head(pooled), boxes), autograph=False)
+    concrete = convert_variables_to_constants_v2(function.get_concrete_function(*specs))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    interpreter.allocate_tensors()
+    pooled = np.random.default_rng(0).normal(size=specs[0].shape).astype(np.float32)
+    boxes = np.float32([[[10, 20, 90, 60], [0, 0, 30.5, 80.25], [0, 0, 0, 0]]])
+    for detail in interpreter.get_input_details():
+        value = pooled if len(detail["shape"]) == 5 else boxes
+        interpreter.set_tensor(detail["index"], value)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(found, function(pooled, boxes), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

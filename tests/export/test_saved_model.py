@@ -17,7 +17,7 @@ from mrcnn_tf.ops import RESIZE_METHODS, resize_image
 
 from .conftest import blocks
 
-NAMES = ["boxes", "classes", "masks", "num_detections", "scores"]
+NAMES = ["boxes", "classes", "keypoints", "masks", "num_detections", "scores"]
 IMAGES = blocks(3, 96, 128)
 IMAGE_SIZES = np.array([[96, 128], [90, 64], [33, 100]], np.int32)
 PHOTOS = blocks(3, 150, 110, seed=1)
@@ -87,7 +87,7 @@ def test_serve_images_equals_predictor(tiny_model, served):
     for row, expected in enumerate(predictor(list(PHOTOS))):
         count = served["serve_images/3/num_detections"][row]
         assert count == len(expected["boxes"]) > 0
-        for name in ("boxes", "classes", "scores", "masks"):
+        for name in ("boxes", "classes", "scores", "masks", "keypoints"):
             output = served[f"serve_images/3/{name}"][row]
             np.testing.assert_allclose(output[:count], expected[name], rtol=1e-4, atol=1e-4)
             assert np.isin(output[count:], [0, -1]).all()
@@ -124,7 +124,11 @@ def test_serve_images_resizes_as_the_model_says(method):
 
 def test_the_folder(exported, tiny_model):
     labels = json.loads((exported / "assets" / "labels.json").read_text("utf-8"))
-    assert labels == {"class_names": ["cell", "Zellkern", "細胞"], "category_ids": [7, 1, 90]}
+    assert labels == {
+        "class_names": ["cell", "Zellkern", "細胞"],
+        "category_ids": [7, 1, 90],
+        "keypoint_names": ["pole", "equator", "nucleus"],
+    }
     graph = saved_model_pb2.SavedModel.FromString((exported / "saved_model.pb").read_bytes())
     assert [asset.filename for asset in graph.meta_graphs[0].asset_file_def] == ["labels.json"]
     # Keras's metrics and optimizer stay behind.

@@ -1,4 +1,4 @@
-"""The weights and the image that the golden files of Detectron2's Mask R-CNN were made with."""
+"""The weights and the image that the golden files of Detectron2 were made with."""
 
 import json
 import zlib
@@ -8,6 +8,8 @@ import numpy as np
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
+PHOTOS = ["000000000196.jpg", "000000000357.jpg", "000000000113.jpg"]
+
 TOLERANCE = 1e-4  # of the largest value of a tensor
 BOX_TOLERANCE = 0.01  # px
 # Detectron2 with other convolution kernels differs from its own golden scores by 1.3e-5.
@@ -15,14 +17,23 @@ SCORE_TOLERANCE = 2e-5
 MASK_TOLERANCE = 1e-3  # the file is float16
 
 
-def seeded_weights() -> dict[str, np.ndarray]:
-    """All 307 tensors of `mask_rcnn_R_50_FPN`, by Detectron2's names and in its layouts."""
-    return {name: golden_tensor(name, entry) for name, entry in seeded_shapes().items()}
+def seeded_weights(kind: str = "mask") -> dict[str, np.ndarray]:
+    """All tensors of `mask_rcnn_R_50_FPN`, or of `keypoint_rcnn_R_50_FPN`, in Detectron2's layouts.
+
+    Args:
+        kind: `"mask"` or `"keypoint"`.
+    """
+    return {name: golden_tensor(name, entry) for name, entry in seeded_shapes(kind).items()}
 
 
-def seeded_shapes() -> dict[str, dict]:
+def seeded_shapes(kind: str = "mask") -> dict[str, dict]:
     """Shape, kind and scale of every tensor by name, and its sum and first values."""
-    return json.loads((GOLDEN / "detectron2_mask_rcnn_weights.json").read_text())["tensors"]
+    shapes = json.loads((GOLDEN / "detectron2_mask_rcnn_weights.json").read_text())["tensors"]
+    if kind == "mask":
+        return shapes
+    # The file holds what is not as in the mask model: the predictors and the head.
+    own = json.loads((GOLDEN / "detectron2_keypoint_rcnn_weights.json").read_text())["tensors"]
+    return {name: shapes[name] for name in shapes if "mask_head" not in name} | own
 
 
 def golden_tensor(name: str, entry: dict) -> np.ndarray:

@@ -86,6 +86,32 @@ def test_names_of_normalised_heads():
     assert {"roi_heads.box_head.fc1.weight", "roi_heads.mask_head.deconv.bias"} < names
 
 
+def test_a_keypoint_model_follows_from_its_tensors(tmp_path):
+    options = {"mask": False, "keypoints": 17, "keypoint_channels": 6, "keypoint_convs": 3}
+    model = MaskRCNN("resnet50", **{**SMALL, "num_classes": 1, **options})
+    published = {name for name in seeded_shapes("keypoint") if ".conv_fcn" not in name}
+    names = set(detectron2_weights(model))
+    assert {name for name in names if ".conv_fcn" not in name} == published
+    assert len(seeded_shapes("keypoint")) == len(published) + 2 * 8 == len(names) + 2 * 5
+    tensors = tensors_of(model)
+    found = model_from_detectron2(write(tmp_path / "model_final.pkl", tensors))
+    for name, value in options.items():
+        assert found.arguments[name] == value, name
+    assert found.class_names == ["person"] and found.category_ids == [1]
+    assert found.keypoint_names[::16] == ["nose", "right_ankle"]
+    # The zoo's configuration of keypoints, and its way to read heatmaps.
+    assert found.arguments["rpn_post_nms_top_n"] == (1500, 1000) and found.box_beta == 0.5
+    assert found.keypoint_decoding.method == "detectron2" and found.rpn_beta == 0
+    lowres = tensors["roi_heads.keypoint_head.score_lowres.weight"]
+    np.testing.assert_array_equal(found.keypoint_head.logits.kernel, lowres.transpose(2, 3, 1, 0))
+    grid = model_from_detectron2(tmp_path / "model_final.pkl", keypoint_decoding="grid")
+    assert grid.keypoint_decoding.method == "grid"
+    # Other numbers of joints, and both heads.
+    both = MaskRCNN("resnet50", **{**SMALL, **options, "mask": True, "keypoints": 4})
+    found = model_from_detectron2(write(tmp_path / "model_final.pkl", tensors_of(both)))
+    assert found.mask and found.keypoints == 4 and found.keypoint_names[0] == "keypoint 0"
+
+
 def test_the_classes_of_coco_are_known(tensors):
     scores = "roi_heads.box_predictor.cls_score.weight"
     found = detectron2_arguments({**tensors, scores: np.zeros([81, 12])}, "model_final.pkl")
@@ -243,7 +269,9 @@ def test_other_files(model, tensors, tmp_path):
         model_from_detectron2(path)
     # The ImageNet backbone that a training of Detectron2 starts from.
     write(path, {"conv1_w": np.zeros([64, 3, 7, 7], np.float32)})
-    with pytest.raises(ValueError, match="no Mask or Faster R-CNN of Detectron2.*lacks .*fc1"):
+    with pytest.raises(
+        ValueError, match="no Mask, Keypoint or Faster R-CNN of Detectron2.*lacks .*fc1"
+    ):
         model_from_detectron2(path)
     path.write_bytes(pickle.dumps({"model": {"weight": 3}}, 2))
     with pytest.raises(ValueError, match="not a dictionary of tensors: weight"):

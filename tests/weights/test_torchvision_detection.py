@@ -309,7 +309,9 @@ def test_one_error_names_everything_and_nothing_is_loaded():
 
 
 def test_other_networks_are_named():
-    with pytest.raises(ValueError, match="some.pth is no Mask or Faster R-CNN.*cls_score"):
+    with pytest.raises(
+        ValueError, match="some.pth is no Mask, Keypoint or Faster R-CNN.*cls_score"
+    ):
         import_tensors({"conv1.weight": np.zeros([64, 3, 7, 7])})
     # A model of the other version has neither its layers nor its names.
     with pytest.MonkeyPatch.context() as patch:
