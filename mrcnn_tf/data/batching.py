@@ -62,6 +62,7 @@ def batched(
     drop_remainder: bool,
     max_objects: int,
     canvas: tuple[int, int] | None,
+    keypoints: int = 0,
 ) -> tf.data.Dataset:
     """Loads the images of a stream in parallel and batches them as (x, y), see `coco`.
 
@@ -72,7 +73,9 @@ def batched(
         drop_remainder: leave out a smaller last batch.
         max_objects: number of objects each image is padded to.
         canvas: (height, width) images are padded to, or None for the largest of the batch.
+        keypoints: number of joints of an object, 0 where they are not read.
     """
+    types = _TYPES | ({"keypoints": tf.float32} if keypoints else {})
     shapes = {
         "images": [*(canvas or (None, None)), 3],
         "image_sizes": [2],
@@ -84,19 +87,21 @@ def batched(
         "mask_shapes": [max_objects, 2],
         "mask_boxes": [max_objects, 4],
     }
+    if keypoints:
+        shapes["keypoints"] = [max_objects, keypoints, 3]
 
     def arrays(image_id: np.ndarray, epoch: np.ndarray) -> list[np.ndarray]:
         sample = load(int(image_id), int(epoch))
         usable = sample is not None
-        fields = padded_fields(sample if usable else _blank(), max_objects, canvas)
-        return [*(fields[name] for name in _TYPES), np.array(usable)]
+        fields = padded_fields(sample if usable else _blank(keypoints), max_objects, canvas)
+        return [*(fields[name] for name in types), np.array(usable)]
 
     def element(image_id: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        *fields, usable = tf.numpy_function(arrays, [image_id, epoch], [*_TYPES.values(), tf.bool])
-        for field, name in zip(fields, _TYPES, strict=True):
+        *fields, usable = tf.numpy_function(arrays, [image_id, epoch], [*types.values(), tf.bool])
+        for field, name in zip(fields, types, strict=True):
             field.set_shape(shapes[name])
         usable.set_shape([])
-        return dict(zip(_TYPES, fields, strict=True)), usable
+        return dict(zip(types, fields, strict=True)), usable
 
     elements = stream.map(element, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     usable = elements.filter(lambda _, is_usable: is_usable).map(_first)
@@ -112,7 +117,7 @@ def _inputs_and_targets(
     fields: dict[str, tf.Tensor],
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     inputs = {name: fields[name] for name in _INPUTS}
-    return inputs, {name: fields[name] for name in _TYPES if name not in _INPUTS}
+    return inputs, {name: fields[name] for name in fields if name not in _INPUTS}
 
 
 def padded_fields(
@@ -134,7 +139,7 @@ def padded_fields(
         padded[: len(values)] = values
         return padded
 
-    return {
+    fields = {
         "images": image,
         "image_sizes": np.array([height, width], np.int32),
         "boxes": objects(sample.boxes),
@@ -145,6 +150,9 @@ def padded_fields(
         "mask_shapes": objects(mask_shapes),
         "mask_boxes": objects(sample.mask_boxes),
     }
+    if sample.keypoints is not None:
+        fields["keypoints"] = objects(sample.keypoints)
+    return fields
 
 
 def cardinality(num_images: int, batch_size: int, repeat: bool | int, drop_remainder: bool) -> int:
@@ -155,7 +163,7 @@ def cardinality(num_images: int, batch_size: int, repeat: bool | int, drop_remai
     return count // batch_size if drop_remainder else -(-count // batch_size)
 
 
-def _blank() -> Sample:
+def _blank(keypoints: int) -> Sample:
     no_boxes = np.zeros((0, 4), np.float32)
     return Sample(
         image=np.zeros((1, 1, 3), np.uint8),
@@ -165,4 +173,5 @@ def _blank() -> Sample:
         is_crowd=np.zeros(0, bool),
         crops=[],
         mask_boxes=no_boxes,
+        keypoints=np.zeros((0, keypoints, 3), np.float32) if keypoints else None,
     )

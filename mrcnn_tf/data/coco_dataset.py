@@ -19,6 +19,7 @@ UNKNOWN_IMAGE = "annotation of an unknown image"
 UNKNOWN_CATEGORY = "annotation of an unknown category"
 DUPLICATE_ANNOTATION = "annotation with an id used before"
 MALFORMED_BOX = "annotation with a malformed box"
+MALFORMED_KEYPOINTS = "annotation with malformed keypoints"
 MALFORMED_SEGMENTATION = "annotation with a malformed segmentation"
 DUPLICATE_IMAGE = "image with an id used before"
 MISSING_IMAGE = "image file missing"
@@ -100,6 +101,24 @@ class CocoDataset:
     @property
     def num_classes(self) -> int:
         return len(self.category_ids)
+
+    @property
+    def keypoint_names(self) -> list[str]:
+        """Names of the joints of the classes that have any, in the order of the annotations.
+
+        Raises:
+            ValueError: no class has joints, or two have other ones.
+        """
+        categories = [c for c in self._content["categories"] if c["id"] in self._class_of]
+        found = [category["keypoints"] for category in categories if category.get("keypoints")]
+        if not found or any(names != found[0] for names in found):
+            problem = "other joints than another" if found else "joints"
+            raise ValueError(
+                f"{self.annotation_file}: {'a' if found else 'no'} category has {problem}: joints "
+                "need one list of names, `keypoints`, in every category that has any; choose "
+                "categories with category_ids"
+            )
+        return [str(name) for name in found[0]]
 
     def __len__(self) -> int:
         return len(self.image_ids)

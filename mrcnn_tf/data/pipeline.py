@@ -34,6 +34,7 @@ def coco(
     pad_to: tuple[int, int] | None = None,
     max_objects: int | None = 100,
     mask_size: int | None = None,
+    keypoints: bool = False,
     drop_empty: bool = False,
     cache: bool | str | os.PathLike = False,
     seed: int = 0,
@@ -61,6 +62,8 @@ def coco(
     - `y["mask_shapes"]` int32 [B, M, 2], height and width of each crop in pixels of the original
       image; (0, 0) for padding, crowds and objects without a segmentation
     - `y["mask_boxes"]` float32 [B, M, 4], the region of the resized image that each crop covers
+    - `y["keypoints"]` float32 [B, M, K, 3], with `keypoints=True`: x, y in resized pixels and
+      COCO's visibility (2 visible, 1 hidden), zeros where a joint is not annotated
 
     A crop is the tight extent of the object's own mask at the original resolution: resizing moves
     `mask_boxes` only, so masks lose nothing.
@@ -94,6 +97,9 @@ def coco(
         pad_to: (H, W) every batch is padded to. Without `scale_jitter` all images must fit.
         max_objects: M, or None for the largest number any image has.
         mask_size: resample every mask crop to this side (112, say): less memory, no longer exact.
+        keypoints: read joints, which the file's categories must name. Those named "left" and
+            "right" change places when an image is mirrored. COCO states the pixel that a joint is
+            in; half a pixel is added, as in Detectron2, to be at its centre.
         drop_empty: leave out images that have no object, or crowds only.
         cache: True keeps decoded, resized samples in memory (3 bytes a pixel: 0.2 MB for 256 x 256,
             3.2 MB for 800 x 1333); a path keeps them as files in that folder, over restarts.
@@ -136,7 +142,10 @@ def coco(
     if pad_to is not None:
         pad_to = _checked_canvas(dataset, ids, size, pad_to, augmentation, image_resize)
     jitter = augmentation.scale_jitter is not None
-    reader = SampleReader(dataset, None if jitter else size, max_objects, cache, image_resize)
+    reader = SampleReader(
+        dataset, None if jitter else size, max_objects, cache, image_resize, keypoints
+    )
+    joints = len(dataset.keypoint_names) if keypoints else 0
 
     def load(image_id: int, epoch: int) -> Sample | None:
         sample = reader.read(image_id)
@@ -150,7 +159,7 @@ def coco(
         return sample if mask_size is None else resample_masks(sample, mask_size)
 
     stream = image_stream(ids, shuffle, seed, initial_epoch, repeat)
-    batches = batched(stream, load, batch_size, drop_remainder, max_objects, pad_to)
+    batches = batched(stream, load, batch_size, drop_remainder, max_objects, pad_to, joints)
     if dataset.on_error == "raise":
         count = cardinality(len(ids), batch_size, repeat, drop_remainder)
         batches = batches.apply(tf.data.experimental.assert_cardinality(count))

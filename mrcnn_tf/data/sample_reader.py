@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 
 from mrcnn_tf.data.coco_dataset import (
+    MALFORMED_KEYPOINTS,
     MALFORMED_SEGMENTATION,
     MASK_EMPTY,
     UNUSABLE_IMAGE,
@@ -15,6 +17,7 @@ from mrcnn_tf.data.coco_dataset import (
 )
 from mrcnn_tf.data.image_files import ImageError, is_rotated_by_exif, read_image
 from mrcnn_tf.data.instance_masks import decode_crop
+from mrcnn_tf.data.keypoints import mirrored_order, read_keypoints
 from mrcnn_tf.data.sample_store import FolderStore, MemoryStore
 from mrcnn_tf.data.transforms import Sample, rescale
 from mrcnn_tf.ops.resize_image import resize_image, resized_shape
@@ -29,6 +32,7 @@ class SampleReader:
         max_objects: how many objects of an image are kept, see `mrcnn_tf.data.coco`.
         cache: False, True (memory) or a folder.
         image_resize: how images are resized, see `mrcnn_tf.data.coco`.
+        keypoints: read joints as well.
     """
 
     def __init__(
@@ -38,8 +42,10 @@ class SampleReader:
         max_objects: int,
         cache: bool | str | os.PathLike,
         image_resize: str = "antialias",
+        keypoints: bool = False,
     ):
         self._dataset = dataset
+        self._keypoint_names = dataset.keypoint_names if keypoints else []
         self._size = size
         self._max_objects = max_objects
         self._image_resize = image_resize
@@ -86,7 +92,7 @@ class SampleReader:
         return image
 
     def _read_objects(self, image_id: int, image: np.ndarray) -> Sample:
-        boxes, classes, crowd, crops, mask_boxes = [], [], [], [], []
+        boxes, classes, crowd, crops, mask_boxes, keypoints = [], [], [], [], [], []
         for annotation in self._dataset.annotations(image_id):
             is_crowd = bool(annotation.get("iscrowd", 0))
             crop, mask_box = None, (0, 0, 0, 0)
@@ -95,6 +101,11 @@ class SampleReader:
                 if found is None:
                     continue
                 crop, mask_box = found
+            if self._keypoint_names:
+                joints = self._joints(annotation)
+                if joints is None:
+                    continue
+                keypoints.append(joints)
             boxes.append(self._dataset.box(annotation))
             classes.append(self._dataset.class_of(annotation))
             crowd.append(is_crowd)
@@ -109,24 +120,36 @@ class SampleReader:
             crops=crops,
             mask_boxes=np.array(mask_boxes, np.float32).reshape(-1, 4),
         )
+        names = self._keypoint_names
+        if names:
+            joints = np.array(keypoints, np.float32).reshape(-1, len(names), 3)
+            sample = replace(sample, keypoints=joints, mirrored_joints=mirrored_order(names))
         return sample.take(_largest(sample, self._max_objects))
 
     def _decode(self, annotation: dict, size: tuple[int, int]):
-        name = f"annotation {annotation.get('id')} of image {annotation['image_id']}"
-        key = id(annotation)
         try:
             found = decode_crop(annotation["segmentation"], *size)
         except ValueError as error:
-            if self._dataset.on_error == "raise":
-                raise ValueError(
-                    f"{self._dataset.annotation_file}: {name}: {error}. Correct it, or leave it "
-                    "out with on_error='skip'"
-                ) from error
-            self._dataset.note_skipped(MALFORMED_SEGMENTATION, key, f"{name}: {error}")
-            return None
+            return self._skip(annotation, MALFORMED_SEGMENTATION, error)
         if found is None:
-            self._dataset.note_skipped(MASK_EMPTY, key, name)
+            self._dataset.note_skipped(MASK_EMPTY, id(annotation), _name(annotation))
         return found
+
+    def _joints(self, annotation: dict) -> np.ndarray | None:
+        try:
+            return read_keypoints(annotation, len(self._keypoint_names))
+        except ValueError as error:
+            return self._skip(annotation, MALFORMED_KEYPOINTS, error)
+
+    def _skip(self, annotation: dict, reason: str, error: ValueError) -> None:
+        """Raises for a faulty annotation, or counts it."""
+        if self._dataset.on_error == "raise":
+            raise ValueError(
+                f"{self._dataset.annotation_file}: {_name(annotation)}: {error}. Correct it, or "
+                "leave it out with on_error='skip'"
+            ) from error
+        detail = f"{_name(annotation)}: {error}"
+        self._dataset.note_skipped(reason, id(annotation), detail)
 
     def _description(self) -> str:
         status = os.stat(self._dataset.annotation_file)
@@ -141,8 +164,13 @@ class SampleReader:
                 self._size,
                 self._image_resize,
                 self._max_objects,
+                *self._keypoint_names,
             )
         )
+
+
+def _name(annotation: dict) -> str:
+    return f"annotation {annotation.get('id')} of image {annotation['image_id']}"
 
 
 def resize(image: np.ndarray, size: tuple[int, int], method: str = "antialias") -> np.ndarray:

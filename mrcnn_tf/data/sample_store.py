@@ -86,6 +86,8 @@ class FolderStore:
             "shapes": shapes,
             "stamp": self._stamp(sample.image_id),
         }
+        if sample.keypoints is not None:
+            arrays |= {name: getattr(sample, name) for name in ("keypoints", "mirrored_joints")}
         _write_arrays(temporary, arrays)
         os.replace(temporary, path)
 

@@ -1,4 +1,4 @@
-"""Geometric augmentation of one sample: flips, transpose, scale and crop, masks included."""
+"""Geometric augmentation of one sample with its masks and joints: flips, transpose, scale, crop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mrcnn_tf.data.instance_masks import resample_crop
+from mrcnn_tf.data.keypoints import only_annotated
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Sample:
         crops: bool [h, w] for each object, or None where it has no mask.
         mask_boxes: float32 [N, 4], the region of `image` that each crop covers, zeros where there
             is none.
+        keypoints: float32 [N, K, 3], x, y in pixels of `image` and visibility, zeros where a joint
+            is not annotated; None where joints are not read.
+        mirrored_joints: int [K], the joint that each one is in a mirror, with `keypoints` alone.
     """
 
     image: np.ndarray
@@ -32,6 +36,8 @@ class Sample:
     is_crowd: np.ndarray
     crops: list[np.ndarray | None]
     mask_boxes: np.ndarray
+    keypoints: np.ndarray | None = None
+    mirrored_joints: np.ndarray | None = None
 
     def take(self, keep: np.ndarray) -> Sample:
         """The sample with only the objects at the indices `keep`."""
@@ -42,6 +48,7 @@ class Sample:
             is_crowd=self.is_crowd[keep],
             crops=[self.crops[i] for i in keep],
             mask_boxes=self.mask_boxes[keep],
+            keypoints=None if self.keypoints is None else self.keypoints[keep],
         )
 
 
@@ -97,7 +104,7 @@ def flip_horizontal(sample: Sample) -> Sample:
     def mirror(boxes: np.ndarray) -> np.ndarray:
         return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
 
-    return _moved(sample, sample.image[:, ::-1], mirror, lambda crop: crop[:, ::-1])
+    return _moved(sample, sample.image[:, ::-1], mirror, lambda crop: crop[:, ::-1], True)
 
 
 def flip_vertical(sample: Sample) -> Sample:
@@ -107,7 +114,7 @@ def flip_vertical(sample: Sample) -> Sample:
     def mirror(boxes: np.ndarray) -> np.ndarray:
         return np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], 1)
 
-    return _moved(sample, sample.image[::-1], mirror, lambda crop: crop[::-1])
+    return _moved(sample, sample.image[::-1], mirror, lambda crop: crop[::-1], True)
 
 
 def transpose(sample: Sample) -> Sample:
@@ -117,6 +124,7 @@ def transpose(sample: Sample) -> Sample:
         sample.image.transpose(1, 0, 2),
         lambda boxes: boxes[:, [1, 0, 3, 2]],
         lambda crop: crop.T,
+        True,
     )
 
 
@@ -125,7 +133,7 @@ def rescale(sample: Sample, image: np.ndarray) -> Sample:
     if image.shape == sample.image.shape:
         return replace(sample, image=image)
     factors = np.array(image.shape[1::-1] * 2, np.float64) / np.array(sample.image.shape[1::-1] * 2)
-    return _moved(sample, image, lambda boxes: boxes * factors, lambda crop: crop)
+    return _moved(sample, image, lambda boxes: boxes * factors, lambda crop: crop, False)
 
 
 def crop(sample: Sample, x: int, y: int, height: int, width: int) -> Sample:
@@ -133,7 +141,8 @@ def crop(sample: Sample, x: int, y: int, height: int, width: int) -> Sample:
 
     Boxes are clipped to the window. An object is left out when its box or its mask has nothing
     in the window. Mask crops are cut to the mask pixels that touch the window, so `mask_boxes`
-    may reach past it by less than one pixel of the mask.
+    may reach past it by less than one pixel of the mask. Joints outside of the window become such
+    that are not annotated.
 
     Args:
         sample: the sample to cut.
@@ -154,7 +163,14 @@ def crop(sample: Sample, x: int, y: int, height: int, width: int) -> Sample:
         mask_box = sample.mask_boxes[i].astype(np.float64) - (x, y, x, y)
         crops[i], mask_boxes[i] = _cut(crops[i], mask_box, image.shape[:2])
         inside[i] = crops[i].any()
-    moved = replace(sample, image=image, boxes=boxes, crops=crops, mask_boxes=mask_boxes)
+    moved = replace(
+        sample,
+        image=image,
+        boxes=boxes,
+        crops=crops,
+        mask_boxes=mask_boxes,
+        keypoints=_joints_inside(sample.keypoints, (x, y), image.shape[1::-1]),
+    )
     return moved.take(np.flatnonzero(inside))
 
 
@@ -193,6 +209,7 @@ def _moved(
     image: np.ndarray,
     move_boxes: Callable[[np.ndarray], np.ndarray],
     move_crop: Callable[[np.ndarray], np.ndarray],
+    mirrored: bool,
 ) -> Sample:
     has_mask = np.array([c is not None for c in sample.crops], bool)
     mask_boxes = np.where(has_mask[:, None], move_boxes(sample.mask_boxes), 0)
@@ -202,7 +219,33 @@ def _moved(
         boxes=move_boxes(sample.boxes).astype(np.float32),
         crops=[None if c is None else move_crop(c) for c in sample.crops],
         mask_boxes=mask_boxes.astype(np.float32),
+        keypoints=_moved_joints(sample, move_boxes, mirrored),
     )
+
+
+def _moved_joints(sample: Sample, move_boxes: Callable, mirrored: bool) -> np.ndarray | None:
+    if sample.keypoints is None:
+        return None
+    keypoints = sample.keypoints
+    if mirrored:  # a left hand is a right hand in every mirror
+        keypoints = keypoints[:, sample.mirrored_joints]
+    # A joint moves as a box does that begins and ends there.
+    boxes = move_boxes(keypoints[..., [0, 1, 0, 1]].reshape(-1, 4))
+    moved = keypoints.copy()
+    moved[..., :2] = boxes[:, :2].reshape(*keypoints.shape[:2], 2)
+    return only_annotated(moved, moved[..., 2] > 0)
+
+
+def _joints_inside(
+    keypoints: np.ndarray | None, corner: tuple[int, int], size: tuple[int, int]
+) -> np.ndarray | None:
+    """Joints in pixels of a window of `size` (width, height) at a corner (x, y) of the image."""
+    if keypoints is None:
+        return None
+    moved = keypoints - np.array([*corner, 0], np.float32)
+    places = moved[..., :2]
+    is_inside = ((places >= 0) & (places <= size)).all(axis=-1)
+    return only_annotated(moved, is_inside & (moved[..., 2] > 0))
 
 
 def _cut(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from mrcnn_tf.models.arguments import (
     check_pair,
 )
 from mrcnn_tf.models.detector import Detector, split_input
-from mrcnn_tf.models.mask_rcnn_losses import mask_rcnn_losses
+from mrcnn_tf.models.mask_rcnn_losses import LOSS_NAMES, mask_rcnn_losses
 from mrcnn_tf.models.replaceable_layers import ReplaceableLayers
 from mrcnn_tf.ops.resize_image import check_method
 
@@ -135,14 +135,7 @@ class MaskRCNN(ReplaceableLayers, Detector):
     TensorShape([1, 10, 28, 28])
     """
 
-    loss_names = (
-        "rpn_objectness_loss",
-        "rpn_box_loss",
-        "class_loss",
-        "box_loss",
-        "mask_loss",
-        "keypoint_loss",
-    )
+    loss_names = LOSS_NAMES
 
     def __init__(
         self,
@@ -218,7 +211,7 @@ class MaskRCNN(ReplaceableLayers, Detector):
             if name not in ("self", "kwargs", "__class__")
         }
         heads = {"mask_loss": mask, "keypoint_loss": keypoints}
-        self.loss_names = tuple(name for name in MaskRCNN.loss_names if heads.get(name, True))
+        self.loss_names = tuple(name for name in LOSS_NAMES if heads.get(name, True))
         super().__init__(loss_weights, **kwargs)
         labels = check_labels(num_classes, class_names, category_ids)
         labels["keypoint_names"] = check_keypoint_names(keypoints, keypoint_names)

@@ -6,6 +6,15 @@ from mrcnn_tf import losses as L
 from mrcnn_tf.models.detector import split_input
 from mrcnn_tf.ops import mask_targets
 
+LOSS_NAMES = (
+    "rpn_objectness_loss",
+    "rpn_box_loss",
+    "class_loss",
+    "box_loss",
+    "mask_loss",
+    "keypoint_loss",
+)
+
 
 def mask_rcnn_losses(model, x, y, training: bool, step, samples) -> dict[str, tf.Tensor]:
     """The losses by the names of `model.loss_names`; see `MaskRCNN.compute_losses`.

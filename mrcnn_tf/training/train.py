@@ -26,6 +26,8 @@ def build_model(dataset: CocoDataset, recipe: Recipe, options: dict[str, typing.
         options: constructor arguments that differ from the preset's.
     """
     keras.utils.set_random_seed(recipe.seed)
+    if options.get("keypoints"):
+        options = {"keypoint_names": dataset.keypoint_names, **options}
     return MaskRCNN.from_preset(
         recipe.preset,
         load_weights=recipe.weights is not None,
@@ -86,6 +88,7 @@ def train(
         transpose=recipe.transpose,
         scale_jitter=recipe.scale_jitter,
         max_objects=recipe.max_objects,
+        keypoints=bool(model.keypoints),
         cache=recipe.cache,
         seed=recipe.seed,
         repeat=True,

@@ -107,3 +107,24 @@ def test_a_broken_image_is_named(scenes, tmp_path, capsys):
     assert main([*words, *SETTINGS, "steps=2", "batch_size=4"]) == 2
     [line] = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
     assert image.name in line and "Replace the file" in line and "Traceback" not in line
+
+
+@pytest.mark.slow
+def test_joints_are_learnt_where_the_model_has_some(scenes, tmp_path):
+    """Their names are the data's; the head's own settings are the model's."""
+    annotations = scenes / "annotations" / "joints.json"
+    content = json.loads((scenes / "annotations" / "train.json").read_text())
+    for category in content["categories"]:
+        category["keypoints"] = ["left_top", "right_bottom"]
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        annotation["keypoints"] = [x, y, 2, x + width - 1, y + height - 1, 2]
+    annotations.write_text(json.dumps(content))
+    out = str(tmp_path / "run")
+    words = ["train", str(scenes), "--train", "joints", "--out", out, *SETTINGS]
+    joints = ["keypoints=2", "keypoint_channels=8", "keypoint_convs=1"]
+    assert main([*words, *joints, "steps=2", "batch_size=2"]) == 0
+    model = mrcnn_tf.load(tmp_path / "run" / "model.keras")
+    assert model.keypoint_names == ["left_top", "right_bottom"]
+    with open(tmp_path / "run" / "log.csv") as file:
+        assert float(next(csv.DictReader(file))["keypoint_loss"]) > 0
