@@ -3,7 +3,7 @@
     .venv-peers/bin/python scripts/make_golden_torchvision_keypoints.py [FILE]
 
 Takes ten seconds and downloads nothing: the weights are made up from their names, as those of
-scripts/make_golden_torchvision.py, whose pyramid of the small image is that of this model too.
+scripts/make_golden_torchvision.py.
 
 For `keypointrcnn_resnet50_fpn` and an image of 64 x 96 px: `boxes` of its detections and
 `heatmaps [185]`, every 185th value of their heatmaps, channels-last. For one of 248 x 312 px

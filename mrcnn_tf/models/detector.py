@@ -1,4 +1,4 @@
-"""What every detector shares with Keras's training loop: steps, metrics, configuration."""
+"""What every detector shares: steps and metrics of Keras's training loop, presets, export."""
 
 import keras
 import tensorflow as tf
