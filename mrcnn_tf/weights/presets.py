@@ -5,8 +5,16 @@ from collections.abc import Callable
 
 from mrcnn_tf.models.mask_rcnn import MaskRCNN
 from mrcnn_tf.models.matterport import MATTERPORT_ARGUMENTS, MatterportMaskRCNN
-from mrcnn_tf.weights.coco_categories import COCO_CLASSES, TORCHVISION_COCO_CATEGORIES
-from mrcnn_tf.weights.detectron2 import DETECTRON2_ARGUMENTS, model_from_detectron2
+from mrcnn_tf.weights.coco_categories import (
+    COCO_CLASSES,
+    TORCHVISION_COCO_CATEGORIES,
+    coco_person,
+)
+from mrcnn_tf.weights.detectron2 import (
+    DETECTRON2_ARGUMENTS,
+    DETECTRON2_KEYPOINT_ARGUMENTS,
+    model_from_detectron2,
+)
 from mrcnn_tf.weights.download import PublishedFile
 from mrcnn_tf.weights.matterport import model_from_matterport
 from mrcnn_tf.weights.torchvision_detection import (
@@ -76,6 +84,8 @@ _TORCHVISION_COCO = {
 }
 
 _DETECTRON2_COCO = {**DETECTRON2_ARGUMENTS, **COCO_CLASSES, "image_size": (800, 1333)}
+
+_PERSON = {**coco_person(1, 17), "num_classes": 1, "mask": False, "keypoints": 17}
 
 
 def _torchvision(
@@ -173,6 +183,14 @@ PRESETS = {
         backbone="resnet50",
         mask=False,
     ),
+    "torchvision/keypointrcnn_resnet50_fpn_coco": _torchvision(
+        "torchvision's KeypointRCNN_ResNet50_FPN_Weights.COCO_V1.",
+        "keypointrcnn_resnet50_fpn_coco-fc266e95",
+        237,
+        {"box": 54.6, "keypoint": 65.0},
+        **_PERSON,
+        backbone="resnet50",
+    ),
     "detectron2/mask_rcnn_R_50_FPN_1x": _detectron2(
         "Detectron2's Mask R-CNN with ResNet-50, 12 epochs of COCO.",
         "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x/137260431/model_final_a54504",
@@ -220,6 +238,33 @@ PRESETS = {
         {"box": 42.0},
         backbone="resnet101",
         mask=False,
+    ),
+    "detectron2/keypoint_rcnn_R_50_FPN_1x": _detectron2(
+        "Detectron2's Keypoint R-CNN with ResNet-50, 12 epochs of COCO's persons.",
+        "COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x/137261548/model_final_04e291",
+        237,
+        {"box": 53.6, "keypoint": 64.0},
+        **DETECTRON2_KEYPOINT_ARGUMENTS,
+        **_PERSON,
+        backbone="resnet50",
+    ),
+    "detectron2/keypoint_rcnn_R_50_FPN_3x": _detectron2(
+        "Detectron2's Keypoint R-CNN with ResNet-50, 37 epochs of COCO's persons.",
+        "COCO-Keypoints/keypoint_rcnn_R_50_FPN_3x/137849621/model_final_a6e10b",
+        237,
+        {"box": 55.4, "keypoint": 65.5},
+        **DETECTRON2_KEYPOINT_ARGUMENTS,
+        **_PERSON,
+        backbone="resnet50",
+    ),
+    "detectron2/keypoint_rcnn_R_101_FPN_3x": _detectron2(
+        "Detectron2's Keypoint R-CNN with ResNet-101, 37 epochs of COCO's persons.",
+        "COCO-Keypoints/keypoint_rcnn_R_101_FPN_3x/138363331/model_final_997cc7",
+        313,
+        {"box": 56.4, "keypoint": 66.1},
+        **DETECTRON2_KEYPOINT_ARGUMENTS,
+        **_PERSON,
+        backbone="resnet101",
     ),
     "matterport/mask_rcnn_coco": Preset(
         "Matterport's Mask R-CNN with ResNet-101, release 2.0.",

@@ -113,7 +113,7 @@ def test_batches(folder, tmp_path):
 
 def test_a_model_learns_from_batches(folder):
     x, y = next(iter(coco(*folder.write(), 2, 64, max_objects=4, keypoints=True)))
-    model = tiny_model(num_classes=2, keypoints=3, keypoint_channels=8, keypoint_convs=1)
+    model = tiny_model(num_classes=2, keypoints=3)
     losses = model.compute_losses(x, y)
     assert 0 < float(losses["keypoint_loss"]) < 20
 

@@ -15,8 +15,6 @@ JOINTS = 5
 KEYPOINTS = {
     "keypoints": JOINTS,
     "keypoint_names": ["nose", "left_eye", "right_eye", "left_ear", "right_ear"],
-    "keypoint_channels": 8,
-    "keypoint_convs": 1,
 }
 
 

@@ -24,6 +24,8 @@ ARGUMENTS = {
     "box_fc": (32,),
     "mask_channels": 16,
     "mask_convs": 1,
+    "keypoint_channels": 8,
+    "keypoint_convs": 1,
     "max_detections": 12,
 }
 

@@ -122,8 +122,7 @@ def test_joints_are_learnt_where_the_model_has_some(scenes, tmp_path):
     annotations.write_text(json.dumps(content))
     out = str(tmp_path / "run")
     words = ["train", str(scenes), "--train", "joints", "--out", out, *SETTINGS]
-    joints = ["keypoints=2", "keypoint_channels=8", "keypoint_convs=1"]
-    assert main([*words, *joints, "steps=2", "batch_size=2"]) == 0
+    assert main([*words, "keypoints=2", "steps=2", "batch_size=2"]) == 0
     model = mrcnn_tf.load(tmp_path / "run" / "model.keras")
     assert model.keypoint_names == ["left_top", "right_bottom"]
     with open(tmp_path / "run" / "log.csv") as file:

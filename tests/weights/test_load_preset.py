@@ -30,7 +30,7 @@ def test_every_preset_builds(name):
     if name == MATTERPORT:
         small = {argument: small[argument] for argument in small.keys() - set(WITHOUT_USE)}
     model = MaskRCNN.from_preset(name, load_weights=False, num_classes=2, **small)
-    assert model.mask == ("mask" in name)
+    assert model.mask == ("mask" in name) and bool(model.keypoints) == ("keypoint" in name)
     assert model.num_classes == len(model.class_names) == 2
     config = model.get_config()
     kept = PRESETS[name].arguments.keys() - small.keys() - CLASSES.keys()
@@ -51,6 +51,7 @@ def test_published_detectors_are_described_by_their_addresses():
             assert url.rpartition(".")[0].endswith(digest)
             assert detector.average_precision["box"] > 0
             assert ("mask" in detector.average_precision) == arguments["mask"]
+            assert ("keypoint" in detector.average_precision) == ("keypoints" in arguments)
         assert backbone is None and len(arguments["class_names"]) == arguments["num_classes"]
 
 
