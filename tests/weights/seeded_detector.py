@@ -14,9 +14,9 @@ FACTORS = {
 }
 
 
-def seeded_detector_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def seeded_detector_tensor(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """The float32 tensor of a name in torchvision's state dict."""
-    return seeded_tensor(name, shape) * np.float32(FACTORS.get(name, 1.0))
+    return seeded_tensor(name, shape, seed) * np.float32(FACTORS.get(name, 1.0))
 
 
 def seeded_image(height: int, width: int) -> np.ndarray:

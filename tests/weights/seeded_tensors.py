@@ -5,9 +5,10 @@ import zlib
 import numpy as np
 
 
-def seeded_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def seeded_tensor(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """A float32 tensor for a PyTorch name that keeps activations of a deep network near 1."""
-    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    key = zlib.crc32(name.encode())
+    generator = np.random.default_rng([key, seed] if seed else key)
     if name.endswith("running_var") or (name.endswith("weight") and len(shape) == 1):
         return generator.uniform(0.5, 1.0, shape).astype(np.float32)
     if len(shape) == 1:
