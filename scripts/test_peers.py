@@ -25,6 +25,13 @@ QUICK = {"images": (536, 597), "size": (128, 213), "seeds": (0,), "steps": 3}
 
 def main() -> int:
     args = parse_arguments()
+    if not Path(args.python).exists():
+        print(
+            f"there is no {args.python}: scripts/setup_peers makes it, or name a Python that has "
+            "torchvision by --python",
+            file=sys.stderr,
+        )
+        return 1
     images = {}
     if set(args.parts) - {"golden"}:
         folder = Path(args.data or "") / "coco128"

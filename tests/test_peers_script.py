@@ -1,5 +1,6 @@
 """`scripts/test_peers`: what it asks for, and that its comparisons see what differs."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from mrcnn_tf.benchmark import find_peers
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -30,8 +33,11 @@ def test_it_says_what_it_needs(tmp_path):
     assert done.returncode == 0 and "examples:" in done.stdout and "--quick" in done.stdout
     done = subprocess.run([*bash, "--python", "absent"], capture_output=True, text=True)
     assert done.returncode == 2 and "--python absent" in done.stderr
-    done = run_script("--parts", "inference", MRCNN_TF_DATA=str(tmp_path))
+    here = ["--python", sys.executable]
+    done = run_script(*here, "--parts", "inference", MRCNN_TF_DATA=str(tmp_path))
     assert done.returncode == 1 and "coco128" in done.stderr and "--parts golden" in done.stderr
+    done = run_script("--python", str(tmp_path / "absent"))
+    assert done.returncode == 1 and "scripts/setup_peers" in done.stderr
     for wrong in (["--models", "retinanet"], ["--size", "800"], ["--seeds", "-1"]):
         done = run_script(*wrong)
         assert done.returncode == 2 and wrong[0] in done.stderr
@@ -237,3 +243,19 @@ def test_weights_that_are_trained_on_one_side_alone_are_named():
     start.set_weights(marks.get_weights())
     assert training.compare_weights(model, model, start)["passed"]
     assert not training.compare_weights(start, model, start)["passed"]
+
+
+@pytest.mark.slow
+def test_a_quick_run_agrees(data_folder, tmp_path):
+    python = find_peers()
+    if python is None:
+        pytest.skip("there is no .venv-peers: scripts/setup_peers makes it")
+    arguments = ["--quick", "--models", "maskrcnn_resnet50_fpn", "--json", tmp_path / "found.json"]
+    done = run_script(*arguments, "--python", python, PYTHONPATH=str(SCRIPTS.parent))
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-2000:]}"
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["passed"] and {row["part"] for row in found["rows"]} == {
+        "golden",
+        "inference",
+        "training",
+    }

@@ -7,7 +7,11 @@ import pytest
 import tensorflow as tf
 
 from mrcnn_tf import MaskRCNN, losses
-from mrcnn_tf.weights import TORCHVISION_ARGUMENTS, model_from_torchvision, torchvision_detection
+from mrcnn_tf.weights import (
+    TORCHVISION_ARGUMENTS,
+    load_torchvision_weights,
+    torchvision_detection,
+)
 from mrcnn_tf.weights.torchvision_detection import torchvision_weights
 from tests.weights.injected_training import LOSSES, injected_samples, training_targets
 from tests.weights.seeded_detector import seeded_detector_tensor, seeded_image
@@ -16,20 +20,35 @@ GOLDEN = dict(np.load(Path(__file__).parent.parent / "golden/torchvision_trainin
 SIZES = ((64, 96), (96, 72))
 
 
-def import_with(values) -> MaskRCNN:
-    """The model out of a state dict with `values(name, shape)`."""
-    empty, tensors = MaskRCNN(num_classes=90, **TORCHVISION_ARGUMENTS), {}
-    for name, (variable, axes, *rows) in torchvision_weights(empty).items():
-        first, *others = (variable.shape[axes.index(i)] for i in range(len(axes)))
-        tensors[name] = values(name, (first + sum(rows), *others))
+def load(model: MaskRCNN, values) -> None:
+    """Loads a state dict of `values(name, shape)`."""
+    names = torchvision_weights(model)
+    tensors = {name: values(name, torchvision_shape(names[name])) for name in names}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torchvision_detection, "read_state_dict", lambda path: tensors)
-        return model_from_torchvision("some.pth")
+        load_torchvision_weights(model, "some.pth")
+
+
+def torchvision_shape(place: tuple) -> tuple[int, ...]:
+    variable, axes, *rows = place
+    first, *others = (variable.shape[axes.index(i)] for i in range(len(axes)))
+    return (first + sum(rows), *others)
 
 
 @pytest.fixture(scope="module")
-def model():
-    return import_with(seeded_detector_tensor)
+def model_and_places():
+    """The model, and where torchvision has each value of its trained weights."""
+    model = MaskRCNN(num_classes=90, **TORCHVISION_ARGUMENTS)
+    # Loaded like any weights, the numbers of the values tell.
+    load(model, lambda _, shape: np.arange(np.prod(shape), dtype=np.float32).reshape(shape))
+    places = [variable.numpy().reshape(-1) for variable in model.trainable_variables]
+    load(model, seeded_detector_tensor)
+    return model, places
+
+
+@pytest.fixture(scope="module")
+def model(model_and_places):
+    return model_and_places[0]
 
 
 @pytest.fixture(scope="module")
@@ -69,39 +88,28 @@ def test_anchor_labels_and_proposals(model, batch):
         assert distance.min(axis=0).max() <= 0.01 and distance.min(axis=1).max() <= 0.01
 
 
-def test_losses_and_gradients(model, batch):
+def test_losses_and_gradients(model_and_places, batch):
     """Every loss, and of every trained weight the gradient's norm and four of its values."""
+    model, places = model_and_places
     with tf.GradientTape() as tape:
         found = model.compute_losses(*batch, samples=injected_samples(GOLDEN))
         total = model.total_loss(found)
     for name, value in found.items():
         assert float(value) == pytest.approx(float(GOLDEN[LOSSES[name]]), rel=1e-4), name
-    names = {id(variable): name for name, (variable, *_) in torchvision_weights(model).items()}
+    weights = torchvision_weights(model)
+    names = {id(variable): name for name, (variable, *_) in weights.items()}
     variables = model.trainable_variables
     assert {names[id(variable)] for variable in variables} == set(GOLDEN["trained"])
     gradients = tape.gradient(total, [variable.value for variable in variables])
 
-    # A model of the numbers of its values tells where torchvision has each.
-    places = import_with(
-        lambda _, shape: np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    )
     rows = {name: row for row, name in enumerate(GOLDEN["trained"])}
-    for variable, place, gradient in zip(
-        variables, places.trainable_variables, gradients, strict=True
-    ):
+    for variable, place, gradient in zip(variables, places, gradients, strict=True):
         name = names[id(variable)]
         norm, values = (GOLDEN[f"gradient_{what}"][rows[name]] for what in ("norms", "samples"))
         assert float(tf.norm(gradient)) == pytest.approx(float(norm), rel=1e-3), name
-        numbers, gradient = place.numpy().reshape(-1), gradient.numpy().reshape(-1)
-        # Of the heads torchvision has more values: those of the background, which has no box.
-        size = int(np.prod(torchvision_shape(model, name)))
-        for eighth, value in zip((1, 3, 5, 7), values, strict=True):
-            at = np.flatnonzero(numbers == size * eighth // 8)
-            found = gradient[at[0]] if at.size else 0.0
-            assert abs(found - value) <= 1e-3 * norm, (name, eighth)
-
-
-def torchvision_shape(model: MaskRCNN, name: str) -> tuple[int, ...]:
-    variable, axes, *rows = torchvision_weights(model)[name]
-    first, *others = (variable.shape[axes.index(i)] for i in range(len(axes)))
-    return (first + sum(rows), *others)
+        gradient, size = gradient.numpy().reshape(-1), np.prod(torchvision_shape(weights[name]))
+        for eighth, expected in zip((1, 3, 5, 7), values, strict=True):
+            at = np.flatnonzero(place == size * eighth // 8)
+            # Of the heads torchvision has more values: those of the background, which has no box.
+            value = gradient[at[0]] if at.size else 0.0
+            assert abs(value - expected) <= 1e-3 * norm, (name, eighth)
