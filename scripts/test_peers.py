@@ -15,7 +15,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("golden", "inference", "training")
-MODELS = ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn")
+MODELS = (
+    "maskrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+    "fasterrcnn_resnet50_fpn_v2",
+)
 # Sides from 248 to 640 px, from upright 9:16 to a banner of 2.6:1, without crowds.
 IMAGES = (415, 113, 49, 263, 78, 143, 536, 260, 428, 597)
 # What is trained on: the second is upright, and the first is padded to its height.

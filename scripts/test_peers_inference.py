@@ -128,12 +128,12 @@ def compare_results(model, theirs: Arrays, image: Path) -> Iterator[dict]:
     found = _cut({name: value.numpy()[0] for name, value in detections.items()})
     yield _row("detections, injected", _found(found), expected, candidates, rules)
 
-    # In pixels of the photo, in which the rules about IoUs and small sides do not hold.
     found, expected = detect_file(model, theirs, image), _final(theirs)
+    # NMS and its ties are in pixels of the resized image.
     scale = _scale(theirs)
-    candidates = Found(candidates.boxes * scale, candidates.scores, candidates.groups)
-    row = _row("detections", _found(found), _found(expected), candidates, rules)
-    ours, peers = pair_up(_found(found), _found(expected))
+    sides = [_found({**side, "boxes": side["boxes"] / scale}) for side in (found, expected)]
+    row = _row("detections", *sides, candidates, rules)
+    ours, peers = pair_up(*sides)
     row["px"] = float(np.abs(found["boxes"][ours] - expected["boxes"][peers]).max(initial=0))
     row["score"] = float(np.abs(found["scores"][ours] - expected["scores"][peers]).max(initial=0))
     if "image_masks" in expected:

@@ -61,9 +61,9 @@ def test_pairs_need_group_box_and_score(found):
 
     theirs = found([0, 200, 400], [0.9, 0.8, 0.7])
     assert [rows.tolist() for rows in pair_up(theirs, theirs)] == [[0, 1, 2], [0, 1, 2]]
-    near = found([0.009, 200, 400], [0.9, 0.800009, 0.7])
+    near = found([0.009, 200, 400], [0.9, 0.800019, 0.7])
     assert len(pair_up(near, theirs)[0]) == 3
-    far = found([0.011, 200, 400], [0.9, 0.800011, 0.7])
+    far = found([0.011, 200, 400], [0.9, 0.800021, 0.7])
     far.groups[2] = 1
     assert len(pair_up(far, theirs)[0]) == 0
     # One of theirs has one partner, however many are near it.
@@ -96,7 +96,7 @@ def test_a_result_without_partner_names_its_tie(found):
     pairs, rows = ties(found([20], [0.899995]), found([0, 50], [0.9, 0.5]), doubles)
     assert pairs == 0 and all("double" in tie or "follows" in tie for _, tie in rows)
     # A counterpart a little farther away than a pair may be is named as such, a far one is not.
-    one, near, far = (found([0], [score]) for score in (0.9, 0.90003, 0.9001))
+    one, near, far = (found([0], [score]) for score in (0.9, 0.90003, 0.9002))
     assert ties(near, one, one) == (
         0,
         [(side, ties(near, one, one)[1][0][1]) for side in ("ours", "theirs")],
