@@ -93,11 +93,16 @@ class TrainingRecorder:
     """Computes the losses of a model, and writes down what they were computed from.
 
     Args:
-        model: its samplers are replaced; what it normalises in training is left as it is.
+        model: its samplers are replaced. A batch normalisation that is not trained, of the stem and
+            the first stage of a `_v2`, is put into inference: torchvision leaves it normalising
+            with the batch, which `frozen_stages` of this package on purpose does not.
     """
 
     def __init__(self, model: torch.nn.Module):
         self.model = model.train()
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d) and not module.weight.requires_grad:
+                module.eval()
         self.anchors = RecordingSampler(model.rpn.fg_bg_sampler)
         self.rois = RecordingSampler(model.roi_heads.fg_bg_sampler)
         model.rpn.fg_bg_sampler, model.roi_heads.fg_bg_sampler = self.anchors, self.rois

@@ -9,8 +9,7 @@ from test_peers_pairs import Found, Rules, deviation, explain_unpaired, pair_up
 from test_peers_worker import Arrays, Peer
 
 from mrcnn_tf.boxes import clip_boxes, decode_boxes
-from mrcnn_tf.models.predictor import read_upright_image
-from mrcnn_tf.ops import paste_masks
+from mrcnn_tf.models.predictor import Predictor, read_upright_image
 from mrcnn_tf.ops.paste_masks import whole_pixel_boxes
 from mrcnn_tf.weights import model_from_torchvision
 
@@ -128,7 +127,7 @@ def compare_results(model, theirs: Arrays, image: Path) -> Iterator[dict]:
     found = _cut({name: value.numpy()[0] for name, value in detections.items()})
     yield _row("detections, injected", _found(found), expected, candidates, rules)
 
-    found, expected = detect_file(model, theirs, image), _final(theirs)
+    found, expected = detect_file(model, image, theirs), _final(theirs)
     # NMS and its ties are in pixels of the resized image.
     scale = _scale(theirs)
     sides = [_found({**side, "boxes": side["boxes"] / scale}) for side in (found, expected)]
@@ -145,26 +144,13 @@ def compare_results(model, theirs: Arrays, image: Path) -> Iterator[dict]:
     yield row
 
 
-def detect_file(model, theirs: Arrays, image: Path) -> Arrays:
-    """Detections of a file in its own pixels, with `image_masks`.
-
-    The one place that knows how an image becomes the model's input: here it is the tensor that
-    torchvision has resized, brought back to 0..255.
-    """
-    pixels = read_upright_image(image)
-    if not np.array_equal(pixels, theirs["pixels"]):
+def detect_file(model, image: Path, theirs: Arrays) -> Arrays:
+    """Detections of a file in its own pixels, with `image_masks`, as a user gets them."""
+    if not np.array_equal(read_upright_image(image), theirs["pixels"]):
         raise ValueError(f"{image} is decoded otherwise here than by the peer's Pillow")
-    x = {"images": theirs["resized"][None], "image_sizes": theirs["image_size"][None]}
-    found = _cut({name: value.numpy()[0] for name, value in model(x).items()})
-    scale = _scale(theirs)
-    found["boxes"] = found["boxes"] * scale
-    if "masks" in found:
-        height, width = pixels.shape[:2]
-        found["image_masks"] = paste_masks(
-            found.pop("masks"), found["boxes"], height, width, whole_pixels=True
-        ).numpy()
-    if "keypoints" in found:
-        found["keypoints"][..., :2] *= scale[:2]
+    found = Predictor(model, score_threshold=0.0)(image)[0]
+    if "image_masks" in found:
+        found["image_masks"] = found["image_masks"].astype(bool)
     return found
 
 
