@@ -11,11 +11,12 @@ import importlib
 _HOMES = {
     "CocoDataset": "mrcnn_tf.data.coco_dataset",
     "coco": "mrcnn_tf.data.pipeline",
+    "find_keypoints": "mrcnn_tf.data.splits",
     "find_split": "mrcnn_tf.data.splits",
     "read_image": "mrcnn_tf.data.image_files",
 }
 
-__all__ = ["CocoDataset", "coco", "find_split", "read_image", "shapes"]
+__all__ = ["CocoDataset", "coco", "find_keypoints", "find_split", "read_image", "shapes"]
 
 
 def __getattr__(name: str):

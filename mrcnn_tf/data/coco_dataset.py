@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import math
 import os
 import threading
@@ -13,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mrcnn_tf.data.coco_file import keypoint_category, merge_keypoints, read_coco_file
 from mrcnn_tf.data.image_files import image_size
 
 UNKNOWN_IMAGE = "annotation of an unknown image"
@@ -21,6 +21,7 @@ DUPLICATE_ANNOTATION = "annotation with an id used before"
 MALFORMED_BOX = "annotation with a malformed box"
 MALFORMED_KEYPOINTS = "annotation with malformed keypoints"
 MALFORMED_SEGMENTATION = "annotation with a malformed segmentation"
+KEYPOINTS_ALONE = "joints of an object that is not there"
 DUPLICATE_IMAGE = "image with an id used before"
 MISSING_IMAGE = "image file missing"
 UNUSABLE_IMAGE = "image file unusable"
@@ -49,6 +50,8 @@ class CocoDataset:
         image_ids: the images to use: a list of ids (kept in that order), or n for the first n of
             the sorted ids. Default: all, sorted by id.
         on_error: `"raise"` or `"skip"`.
+        keypoint_annotations: a second annotation file, from which objects of the same annotation
+            id get their joints: COCO's `person_keypoints_*.json` to its `instances_*.json`.
 
     Attributes:
         category_ids: list of int, the dataset's id of each class.
@@ -77,18 +80,23 @@ class CocoDataset:
         category_ids: Sequence[int] | None = None,
         image_ids: Sequence[int] | int | None = None,
         on_error: str = "raise",
+        keypoint_annotations: str | os.PathLike | None = None,
     ):
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
         self.images_folder = Path(images)
         self.annotation_file = Path(annotations)
+        self.keypoint_file = Path(keypoint_annotations) if keypoint_annotations else None
         self.on_error = on_error
         self.skipped: Counter[str] = Counter()
         self._noted: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
         self._coco = None
 
-        self._content = _parse(self.annotation_file)
+        self._content = read_coco_file(self.annotation_file)
+        if self.keypoint_file:
+            alone = merge_keypoints(self._content, read_coco_file(self.keypoint_file))
+            self._faults(KEYPOINTS_ALONE, alone, ValueError, self._remedy_alone())
         self.category_ids, self.class_names = self._read_categories(category_ids)
         self._class_of = {category: index for index, category in enumerate(self.category_ids)}
         self._images = self._read_images()
@@ -109,16 +117,30 @@ class CocoDataset:
         Raises:
             ValueError: no class has joints, or two have other ones.
         """
-        categories = [c for c in self._content["categories"] if c["id"] in self._class_of]
-        found = [category["keypoints"] for category in categories if category.get("keypoints")]
-        if not found or any(names != found[0] for names in found):
-            problem = "other joints than another" if found else "joints"
+        return [str(name) for name in self._keypoint_category()["keypoints"]]
+
+    @property
+    def keypoint_skeleton(self) -> list[tuple[int, int]]:
+        """Pairs of joints, counted from 0, between which a limb is drawn (COCO's start at 1).
+
+        Raises:
+            ValueError: no class has joints, or a limb ends at a joint that there is not.
+        """
+        category = self._keypoint_category()
+        pairs = [(int(a) - 1, int(b) - 1) for a, b in category.get("skeleton") or ()]
+        if not all(0 <= joint < len(category["keypoints"]) for pair in pairs for joint in pair):
             raise ValueError(
-                f"{self.annotation_file}: {'a' if found else 'no'} category has {problem}: joints "
-                "need one list of names, `keypoints`, in every category that has any; choose "
-                "categories with category_ids"
+                f"{self.annotation_file}: `skeleton` of category {category['id']} must hold pairs "
+                f"of joints from 1 to {len(category['keypoints'])}"
             )
-        return [str(name) for name in found[0]]
+        return pairs
+
+    @property
+    def keypoint_classes(self) -> list[int]:
+        """The classes, 0 to K - 1, that have joints."""
+        return sorted(
+            self._class_of[c["id"]] for c in self._used_categories() if c.get("keypoints")
+        )
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -188,6 +210,18 @@ class CocoDataset:
             first = self.skipped[reason] == 1
         if first or reason == UNUSABLE_IMAGE:
             warnings.warn(f"{self.annotation_file}: skipped: {reason}: {detail}", stacklevel=2)
+
+    def _used_categories(self) -> list[dict]:
+        return [c for c in self._content["categories"] if c["id"] in self._class_of]
+
+    def _keypoint_category(self) -> dict:
+        try:
+            return keypoint_category(self._used_categories())
+        except ValueError as error:
+            raise ValueError(f"{self.annotation_file}: {error}") from None
+
+    def _remedy_alone(self) -> str:
+        return f"Is {self.keypoint_file} of the same images? Give the matching file, {_OR_SKIP}"
 
     def _image(self, image_id: int) -> dict:
         try:
@@ -351,20 +385,3 @@ def _is_box(box: object) -> bool:
         and len(box) == 4
         and all(isinstance(value, int | float) and math.isfinite(value) for value in box)
     )
-
-
-def _parse(path: Path) -> dict:
-    """The content of a COCO annotation file with its three lists present."""
-    if not path.is_file():
-        raise FileNotFoundError(f"annotation file {path} does not exist")
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"annotation file {path} is not valid JSON: {error}") from error
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(
-                f"annotation file {path} is not in COCO format: it has no list `{key}`"
-            )
-    return content

@@ -152,12 +152,14 @@ class SampleReader:
         self._dataset.note_skipped(reason, id(annotation), detail)
 
     def _description(self) -> str:
-        status = os.stat(self._dataset.annotation_file)
+        files = [self._dataset.annotation_file]
+        if self._keypoint_names and self._dataset.keypoint_file:
+            files.append(self._dataset.keypoint_file)
+        status = [os.stat(file) for file in files]
         return repr(
             (
-                os.path.abspath(self._dataset.annotation_file),
-                status.st_size,
-                status.st_mtime_ns,
+                *map(os.path.abspath, files),
+                *(number for file in status for number in (file.st_size, file.st_mtime_ns)),
                 os.path.abspath(self._dataset.images_folder),
                 self._dataset.category_ids,
                 self._dataset.on_error,

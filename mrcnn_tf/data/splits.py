@@ -57,6 +57,27 @@ def find_split(data_folder: str | os.PathLike, stem: str) -> tuple[str, str]:
     )
 
 
+def find_keypoints(annotations: str | os.PathLike) -> str | None:
+    """COCO's file with the joints of the persons of an `instances_*.json`, which lies beside it.
+
+    Args:
+        annotations: the annotation file.
+
+    Returns:
+        The path of `person_keypoints_X.json` for `instances_X.json`, None if there is none.
+
+    Example:
+
+    >>> find_keypoints("coco/annotations/instances_val2017.json")
+    'coco/annotations/person_keypoints_val2017.json'
+    """
+    annotations = Path(annotations)
+    if not annotations.name.startswith("instances_"):
+        return None
+    beside = annotations.with_name(annotations.name.replace("instances_", "person_keypoints_", 1))
+    return str(beside) if beside.is_file() else None
+
+
 def _first_file_name(annotations: Path) -> str:
     """The first "file_name", without parsing a file that may be hundreds of megabytes."""
     tail = b""

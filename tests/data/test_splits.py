@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mrcnn_tf.data import find_split
+from mrcnn_tf.data import find_keypoints, find_split
 
 
 def make(root, stem, image_folder, name="a.jpg"):
@@ -55,3 +55,13 @@ def test_what_is_missing_is_named(tmp_path):
     (tmp_path / "annotations" / "train.json").write_text("{}")
     with pytest.raises(ValueError, match=r"train\.json names no image"):
         find_split(tmp_path, "train")
+
+
+def test_joints_lie_beside_the_instances(tmp_path):
+    make(tmp_path, "instances_val2017", "images")
+    instances = tmp_path / "annotations" / "instances_val2017.json"
+    assert find_keypoints(instances) is None
+    make(tmp_path, "person_keypoints_val2017", "images")
+    beside = tmp_path / "annotations" / "person_keypoints_val2017.json"
+    assert find_keypoints(str(instances)) == str(beside)
+    assert find_keypoints(beside) is None
