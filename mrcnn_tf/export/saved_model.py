@@ -138,6 +138,9 @@ def _write_labels(model: keras.Model, folder: Path) -> str:
     labels = {"class_names": model.class_names, "category_ids": model.category_ids}
     if model.keypoints:
         labels["keypoint_names"] = model.keypoint_names
+        labels["keypoint_skeleton"] = model.keypoint_skeleton
+        every_class = list(range(model.num_classes))
+        labels["keypoint_classes"] = model.keypoint_classes or every_class
     path.write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return str(path)
 

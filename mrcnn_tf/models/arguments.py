@@ -23,18 +23,37 @@ def check_labels(num_classes: int, class_names, category_ids) -> dict[str, list]
     return {"class_names": names, "category_ids": ids}
 
 
-def check_keypoint_names(keypoints: int, names) -> list[str]:
-    """Names of the joints, made up where not given.
+def check_keypoints(
+    keypoints: int, names, skeleton, classes, num_classes: int
+) -> dict[str, list | None]:
+    """Names of the joints, made up where not given, the limbs, and the classes that have joints.
 
     Raises:
-        ValueError: a negative number of joints, or another number of names.
+        ValueError: a negative number of joints, another number of names, a limb between joints
+            or a class that there is not.
     """
     if keypoints < 0:
         raise ValueError(f"keypoints must be a number of joints, or 0 for none; got {keypoints}.")
     names = list(names) if names else [f"keypoint {i}" for i in range(keypoints)]
     if len(names) != keypoints:
         raise ValueError(f"keypoint_names has {len(names)} entries, but keypoints is {keypoints}.")
-    return names
+    skeleton = [[int(joint) for joint in pair] for pair in skeleton or ()]
+    if not all(len(pair) == 2 and 0 <= min(pair) <= max(pair) < keypoints for pair in skeleton):
+        raise ValueError(
+            f"keypoint_skeleton must hold pairs of joints from 0 to {keypoints - 1}; got "
+            f"{skeleton}."
+        )
+    if classes is not None:
+        classes = [int(index) for index in classes]
+        if not all(0 <= index < num_classes for index in classes):
+            raise ValueError(
+                f"keypoint_classes must be out of 0 to {num_classes - 1}; got {classes}."
+            )
+    return {
+        "keypoint_names": names,
+        "keypoint_skeleton": skeleton,
+        "keypoint_classes": classes,
+    }
 
 
 def check_config_version(version: int) -> None:

@@ -17,7 +17,7 @@ from mrcnn_tf.losses import select_class
 from mrcnn_tf.models.arguments import (
     CONFIG_VERSION,
     check_config_version,
-    check_keypoint_names,
+    check_keypoints,
     check_labels,
     check_pair,
 )
@@ -48,6 +48,8 @@ class MaskRCNN(ReplaceableLayers, Detector):
             `"matterport"`, see `mrcnn_tf.ops.resize_image`.
         keypoints: joints to predict of every object, 17 for COCO's persons; 0: none.
         keypoint_names: one name a joint.
+        keypoint_skeleton: pairs of joints, counted from 0, between which limbs are drawn.
+        keypoint_classes: classes, counted from 0, that have joints; all if not given.
         norm: of the backbone: `"frozen_batch_norm"`, `"batch_norm"`, `"sync_batch_norm"` (over all
             replicas) or `"group_norm"`.
         norm_epsilon: added to the variance in a ResNet; 1e-5 if not given.
@@ -119,12 +121,12 @@ class MaskRCNN(ReplaceableLayers, Detector):
     Returns:
         dict of `boxes [B, D, 4]` in pixels of the input, `classes [B, D]` int32 (-1 in padded
         rows), `scores [B, D]`, `masks [B, D, 28, 28]` probabilities inside the box,
-        `keypoints [B, D, K, 3]` (x, y in pixels of the input, the joint's score), and
-        `num_detections [B]` int32.
+        `keypoints [B, D, K, 3]` (x, y in pixels of the input, the joint's score; zeros for a class
+        without joints), and `num_detections [B]` int32.
 
     Raises:
-        ValueError: names or ids whose number is not `num_classes` or `keypoints`, sizes that do not
-            fit, `head_norm` where no head has a convolution.
+        ValueError: names or ids whose number is not `num_classes` or `keypoints`, joints or classes
+            that there are not, sizes that do not fit, `head_norm` where no head has a convolution.
 
     Reference: He et al., Mask R-CNN, 2017; Lin et al., Feature Pyramid Networks, 2017.
 
@@ -149,6 +151,8 @@ class MaskRCNN(ReplaceableLayers, Detector):
         image_resize: str = "antialias",
         keypoints: int = 0,
         keypoint_names: list[str] | None = None,
+        keypoint_skeleton: list[tuple[int, int]] | None = None,
+        keypoint_classes: list[int] | None = None,
         norm: str = "frozen_batch_norm",
         norm_epsilon: float | None = None,
         frozen_stages: int = 2,
@@ -214,12 +218,16 @@ class MaskRCNN(ReplaceableLayers, Detector):
         self.loss_names = tuple(name for name in LOSS_NAMES if heads.get(name, True))
         super().__init__(loss_weights, **kwargs)
         labels = check_labels(num_classes, class_names, category_ids)
-        labels["keypoint_names"] = check_keypoint_names(keypoints, keypoint_names)
+        labels |= check_keypoints(
+            keypoints, keypoint_names, keypoint_skeleton, keypoint_classes, num_classes
+        )
         check_config_version(config_version)
         self.arguments = {**arguments, **labels}
         self.class_names, self.category_ids = labels["class_names"], labels["category_ids"]
         self.num_classes, self.mask, self.seed = num_classes, mask, seed
         self.keypoints, self.keypoint_names = keypoints, labels["keypoint_names"]
+        self.keypoint_skeleton = labels["keypoint_skeleton"]
+        self.keypoint_classes = labels["keypoint_classes"]
         self.keypoint_loss_by_visible = keypoint_loss_by_visible
         sides = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.image_size, self.max_detections = check_pair("image_size", sides), max_detections
@@ -347,6 +355,9 @@ class MaskRCNN(ReplaceableLayers, Detector):
         if self.keypoints:
             pooled = self.keypoint_pooling(pyramid[:-1], detections["boxes"])
             keypoints = self.keypoint_decoding(self.keypoint_head(pooled), detections["boxes"])
+            if self.keypoint_classes is not None:
+                is_class = detections["classes"][..., None] == self.keypoint_classes  # [B, D, n]
+                is_kept = tf.reduce_any(is_class, axis=-1)[..., None, None]
             detections["keypoints"] = tf.where(is_kept, keypoints, 0.0)
         return detections
 

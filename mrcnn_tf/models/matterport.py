@@ -43,6 +43,8 @@ WITHOUT_USE = (
     "box_conv",
     "keypoints",
     "keypoint_names",
+    "keypoint_skeleton",
+    "keypoint_classes",
     "keypoint_pool_size",
     "keypoint_channels",
     "keypoint_convs",

@@ -1,4 +1,4 @@
-"""COCO's categories and a person's joints: names and ids."""
+"""COCO's categories, a person's joints and limbs: names, ids and pairs."""
 
 # torchvision's names of the ids 1 to 90. "N/A" are ids without a category: COCO left 11 of its 91
 # out of the data set, and the last is not among torchvision's outputs.
@@ -124,6 +124,12 @@ COCO_KEYPOINTS = (
     "right_ankle",
 )
 
+# Pairs of joints, counted from 0 (COCO's file counts from 1).
+COCO_SKELETON = (
+    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
+    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+)  # fmt: skip
+
 
 def coco_person(num_classes: int, keypoints: int) -> dict[str, list]:
     """Arguments of `MaskRCNN` that name COCO's class with joints, if the numbers are COCO's."""
@@ -133,4 +139,5 @@ def coco_person(num_classes: int, keypoints: int) -> dict[str, list]:
         "class_names": ["person"],
         "category_ids": [1],
         "keypoint_names": list(COCO_KEYPOINTS),
+        "keypoint_skeleton": [list(pair) for pair in COCO_SKELETON],
     }

@@ -89,8 +89,10 @@ def _overridden(config: dict, arguments: dict) -> dict:
         # Names and ids belong to the old classes.
         config.pop("class_names", None)
         config.pop("category_ids", None)
+        config.pop("keypoint_classes", None)
     if arguments.get("keypoints", config.get("keypoints")) != config.get("keypoints"):
         config.pop("keypoint_names", None)
+        config.pop("keypoint_skeleton", None)
     return {**config, **arguments}
 
 

@@ -30,6 +30,8 @@ def tiny_model():
         mask_convs=1,
         keypoints=3,
         keypoint_names=["pole", "equator", "nucleus"],
+        keypoint_skeleton=[(0, 1), (1, 2)],
+        keypoint_classes=[0, 2],
         keypoint_channels=16,
         keypoint_convs=1,
         score_threshold=0.3,

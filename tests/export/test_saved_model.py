@@ -128,6 +128,8 @@ def test_the_folder(exported, tiny_model):
         "class_names": ["cell", "Zellkern", "細胞"],
         "category_ids": [7, 1, 90],
         "keypoint_names": ["pole", "equator", "nucleus"],
+        "keypoint_skeleton": [[0, 1], [1, 2]],
+        "keypoint_classes": [0, 2],
     }
     graph = saved_model_pb2.SavedModel.FromString((exported / "saved_model.pb").read_bytes())
     assert [asset.filename for asset in graph.meta_graphs[0].asset_file_def] == ["labels.json"]

@@ -15,6 +15,7 @@ JOINTS = 5
 KEYPOINTS = {
     "keypoints": JOINTS,
     "keypoint_names": ["nose", "left_eye", "right_eye", "left_ear", "right_ear"],
+    "keypoint_skeleton": [(0, 1), (1, 4)],
 }
 
 
@@ -117,6 +118,25 @@ def test_saved_and_loaded(batch, tmp_path):
     np.testing.assert_array_equal(other.rpn.logits.kernel, model.rpn.logits.kernel)
 
 
+def test_joints_of_some_classes(batch, tmp_path):
+    images = batch[0]["images"]
+    model, every = keypoint_model(keypoint_classes=[0, 2]), keypoint_model()
+    model.set_weights(every.get_weights())
+    found, expected = arrays(model(images)), arrays(every(images))
+    has_joints = np.isin(found["classes"], [0, 2])
+    assert 0 < has_joints.sum() < (found["classes"] >= 0).sum()
+    assert not found["keypoints"][~has_joints].any()
+    np.testing.assert_array_equal(found["keypoints"][has_joints], expected["keypoints"][has_joints])
+    np.testing.assert_array_equal(found["masks"], expected["masks"])
+    path = str(tmp_path / "model.keras")
+    model.save(path)
+    loaded = mrcnn_tf.load(path)
+    assert loaded.keypoint_classes == [0, 2] and loaded.keypoint_skeleton == [[0, 1], [1, 4]]
+    # Another number of classes has other numbers, and other joints have other limbs.
+    other = MaskRCNN.from_preset(path, num_classes=2, keypoints=3)
+    assert other.keypoint_classes is None and other.keypoint_skeleton == []
+
+
 def test_losses_learn_and_ignore_padding(model, batch):
     x, y = batch
     expected = floats(model.compute_losses(x, y))
@@ -207,6 +227,11 @@ def test_wrong_arguments_and_targets_are_explained(model, batch):
         tiny_model(keypoints=3, keypoint_names=["a", "b"])
     with pytest.raises(ValueError, match="keypoints must be a number of joints.*-1"):
         tiny_model(keypoints=-1)
+    for limb in ([0, 3], [-1, 0], [0]):
+        with pytest.raises(ValueError, match="keypoint_skeleton must hold pairs .* from 0 to 2"):
+            tiny_model(keypoints=3, keypoint_skeleton=[limb])
+    with pytest.raises(ValueError, match=r"keypoint_classes must be out of 0 to 2; got \[3\]"):
+        tiny_model(keypoints=3, keypoint_classes=[3])
     with pytest.raises(ValueError, match="keypoint_decoding must be one of"):
         tiny_model(keypoints=3, keypoint_decoding="argmax")
     with pytest.raises(ValueError, match=r"y needs keypoints \[batch, objects, 5, 3\].*it has"):

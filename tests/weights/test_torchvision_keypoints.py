@@ -71,6 +71,8 @@ def test_architecture_follows_from_the_tensors():
     assert {name: found.arguments[name] for name in options} == options
     assert found.class_names == ["person"] and found.category_ids == [1]
     assert found.keypoint_names[:2] == ["nose", "left_eye"] and len(found.keypoint_names) == 17
+    limbs = [(found.keypoint_names[a], found.keypoint_names[b]) for a, b in found.keypoint_skeleton]
+    assert ("left_shoulder", "left_elbow") in limbs and ("left_hip", "right_hip") in limbs
     assert found.keypoint_decoding.method == "torchvision" and found.backbone.epsilon == 0
     np.testing.assert_array_equal(
         found.keypoint_head.logits.kernel,
