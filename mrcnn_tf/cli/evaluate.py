@@ -6,14 +6,17 @@ EXAMPLES = """
 examples:
   mrcnn-tf evaluate runs/first/best.keras photos --split val
   mrcnn-tf evaluate runs/first/best.keras coco --split instances_val2017 --batch-size 8
+  mrcnn-tf evaluate hands.keras hands --split val --keypoint-sigmas 0.05,0.05,0.08
   mrcnn-tf evaluate cells.keras nuclei --split val --max-detections 400 --json figures.json
 
 DATA holds annotations/STEM.json and the images. AP is the mean over the IoU thresholds .50 to .95,
 AP50 and AP75 that at one threshold, AR the recall. The table shows percent, the file fractions;
--1 in the file stands for a figure that nothing in the data can be measured on.
+-1 in the file stands for a figure that nothing in the data can be measured on. Joints are measured
+for a model that has some, on annotations that have some; those of COCO's instances_X.json are read
+from the person_keypoints_X.json beside it.
 """
 
-# Names as `evaluate` returns them, without box_ and mask_.
+# Names as `evaluate` returns them, without box_, mask_ and keypoint_.
 _ROWS = {
     "ap": "AP",
     "ap50": "AP50",
@@ -29,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser = subparsers.add_parser(
         "evaluate",
         help="measure the COCO AP of a model",
-        description="Measure the COCO AP of a model's boxes and masks.",
+        description="Measure the COCO AP of a model's boxes, masks and joints.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,6 +48,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument(
         "--batch-size", type=int, default=4, metavar="N", help="images at a time (default: 4)"
     )
+    parser.add_argument(
+        "--keypoint-sigmas",
+        type=_numbers,
+        metavar="S,S,...",
+        help="tolerance of each joint in parts of the root of the object's area (default: COCO's)",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures to a JSON file")
     parser.set_defaults(run=run)
     return parser
@@ -53,7 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from mrcnn_tf.data import find_split
+    from mrcnn_tf.data import find_keypoints, find_split
     from mrcnn_tf.data.write_json import write_json
 
     # A mistyped folder is reported before the seconds that TensorFlow takes to start.
@@ -69,11 +78,19 @@ def run(args: argparse.Namespace) -> int:
         annotations,
         batch_size=args.batch_size,
         max_detections=args.max_detections,
+        keypoint_annotations=find_keypoints(annotations)
+        if getattr(model, "keypoints", 0)
+        else None,
+        keypoint_sigmas=args.keypoint_sigmas,
     )
     Console().print(_table(figures, args.split))
     if args.json:
         write_json(args.json, figures)
     return 0
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
 
 
 def _table(figures: dict[str, float], split: str):
@@ -82,11 +99,11 @@ def _table(figures: dict[str, float], split: str):
     table = Table(
         title=f"{split}: {figures['images']} images, at most {figures['max_detections']} detections"
     )
-    kinds = [kind for kind in ("box", "mask") if f"{kind}_ap" in figures]
+    kinds = [kind for kind in ("box", "mask", "keypoint") if f"{kind}_ap" in figures]
     table.add_column("percent")
     for kind in kinds:
         table.add_column(kind, justify="right")
     for key, label in _ROWS.items():
-        values = [figures[f"{kind}_{key}"] for kind in kinds]
+        values = [figures.get(f"{kind}_{key}", -1) for kind in kinds]
         table.add_row(label, *("-" if value < 0 else f"{100 * value:.1f}" for value in values))
     return table

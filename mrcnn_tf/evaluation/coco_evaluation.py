@@ -6,20 +6,21 @@ from collections.abc import Sequence
 import keras
 
 from mrcnn_tf.data.coco_dataset import CocoDataset
-from mrcnn_tf.evaluation.evaluate import checked_max_detections, evaluate_dataset
+from mrcnn_tf.evaluation.evaluate import check_joints, checked_max_detections, evaluate_dataset
 from mrcnn_tf.models.predictor import Predictor
 
-_REPORTED = ("box_ap", "box_ap50", "mask_ap", "mask_ap50")
+_REPORTED = tuple(f"{kind}_{ap}" for kind in ("box", "mask", "keypoint") for ap in ("ap", "ap50"))
 
 
 class CocoEvaluation(keras.callbacks.Callback):
     """Measures COCO AP at the end of epochs and adds it to the logs.
 
     The logs get `val_box_ap`, `val_box_ap50` and, for a model with masks, `val_mask_ap` and
-    `val_mask_ap50`. Callbacks that come *after* this one in the list can use them: `CSVLogger`, or
-    `ModelCheckpoint` and `EarlyStopping` with `monitor="val_mask_ap", mode="max"`. In an epoch
-    without evaluation the logs do not have these names. (`CSVLogger` takes its columns from the
-    first epoch, so with `every` above 1 it leaves them out; the history has them.)
+    `val_mask_ap50`, for one with joints `val_keypoint_ap` and `val_keypoint_ap50`. Callbacks that
+    come *after* this one in the list can use them: `CSVLogger`, or `ModelCheckpoint` and
+    `EarlyStopping` with `monitor="val_mask_ap", mode="max"`. In an epoch without evaluation the
+    logs do not have these names. (`CSVLogger` takes its columns from the first epoch, so with
+    `every` above 1 it leaves them out; the history has them.)
 
     Args:
         images: folder of the images.
@@ -30,11 +31,13 @@ class CocoEvaluation(keras.callbacks.Callback):
         size: as in `evaluate`.
         image_ids: the images to evaluate on: ids, or n for the first n; all if not given.
         progress: show a progress bar, on standard error.
+        keypoint_annotations: as in `evaluate`.
+        keypoint_sigmas: as in `evaluate`.
 
     Raises:
         FileNotFoundError: at construction, if the annotations or images are missing.
         ValueError: at construction, if the annotations cannot be used; before the first epoch, if
-            the model gives fewer than `max_detections`.
+            the model gives fewer than `max_detections`, or its joints cannot be measured.
 
     Example:
 
@@ -62,20 +65,26 @@ class CocoEvaluation(keras.callbacks.Callback):
         size: int | tuple[int, int] | None = None,
         image_ids: Sequence[int] | int | None = None,
         progress: bool = False,
+        keypoint_annotations: str | os.PathLike | None = None,
+        keypoint_sigmas: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"every must be at least 1, got {every}")
-        self.dataset = CocoDataset(images, annotations, image_ids=image_ids)
+        self.dataset = CocoDataset(
+            images, annotations, image_ids=image_ids, keypoint_annotations=keypoint_annotations
+        )
         self.batch_size = batch_size
         self.every = every
         self.max_detections = max_detections
         self.size = size
         self.progress = progress
+        self.keypoint_sigmas = keypoint_sigmas
         self._predictor = None
 
     def on_train_begin(self, logs=None):
         checked_max_detections(self.model, self.max_detections)
+        check_joints(self.model, self.dataset, self.keypoint_sigmas)
 
     def on_epoch_end(self, epoch, logs=None):
         is_last = epoch + 1 == self.params.get("epochs")
@@ -85,6 +94,11 @@ class CocoEvaluation(keras.callbacks.Callback):
         if self._predictor is None or self._predictor.model is not self.model:
             self._predictor = Predictor(self.model, score_threshold=0.0, size=self.size)
         figures = evaluate_dataset(
-            self._predictor, self.dataset, self.batch_size, self.max_detections, self.progress
+            self._predictor,
+            self.dataset,
+            self.batch_size,
+            self.max_detections,
+            self.progress,
+            self.keypoint_sigmas,
         )
         logs.update({f"val_{name}": figures[name] for name in _REPORTED if name in figures})

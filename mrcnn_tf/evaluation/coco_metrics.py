@@ -36,8 +36,8 @@ def coco_metrics(
         max_detections: the best-scored results that count in an image and class. Default: COCO's
             own, 100, or 20 for keypoints.
         image_ids: evaluate these images only. Default: every image of `ground_truth`.
-        sigmas: for keypoints, the per-joint standard deviations of the object keypoint
-            similarity. Default: COCO's 17 person joints.
+        sigmas: for keypoints, one standard deviation a joint of the object keypoint similarity,
+            relative to the root of the object's area. Default: COCO's, for its 17 joints.
 
     Returns:
         A dictionary of floats in COCO's order. Boxes and masks: `ap`, `ap50`, `ap75`, `ap_small`,
@@ -49,8 +49,8 @@ def coco_metrics(
 
     Raises:
         ValueError: for an unknown `iou_type`, a `max_detections` below 1, an annotation without a
-            mask where masks are compared, or a result that names an image which the ground truth
-            does not have or that lacks a field.
+            mask where masks are compared, a number of joints that is not that of `sigmas`, or a
+            result that names an image which the ground truth does not have or that lacks a field.
 
     Example:
 
@@ -79,8 +79,10 @@ def coco_metrics(
             parameters.imgIds = sorted(image_ids)
         if iou_type == "keypoints":
             parameters.maxDets = [max_detections]
+            parameters.catIds = _categories_with_joints(ground_truth)
             if sigmas is not None:
                 parameters.kpt_oks_sigmas = np.asarray(sigmas, dtype=np.float64)
+            _check_joints(ground_truth, results, parameters)
         else:
             # COCOeval matches as many detections as the last entry says.
             parameters.maxDets = sorted({1, 10, max_detections})
@@ -98,16 +100,57 @@ def _checked(ground_truth: COCO, iou_type: str) -> COCO:
                     f"annotation {annotation['id']} of image {annotation['image_id']} has no "
                     "segmentation, which mask AP needs: add it, or remove the annotation"
                 )
-    if 0 not in ground_truth.anns:
+    changed = annotations
+    if iou_type == "keypoints":
+        changed = _with_joints(ground_truth)
+    if 0 in ground_truth.anns:
+        # COCOeval writes down the id of the matched annotation and takes 0 for no match.
+        changed = [{**annotation, "id": i + 1} for i, annotation in enumerate(changed)]
+    if changed is annotations:
         return ground_truth
-    # COCOeval writes down the id of the matched annotation and takes 0 for no match.
-    renumbered = COCO()
-    renumbered.dataset = {
-        **ground_truth.dataset,
-        "annotations": [{**annotation, "id": i + 1} for i, annotation in enumerate(annotations)],
-    }
-    renumbered.createIndex()
-    return renumbered
+    copied = COCO()
+    copied.dataset = {**ground_truth.dataset, "annotations": changed}
+    copied.createIndex()
+    return copied
+
+
+def _categories_with_joints(ground_truth: COCO) -> list[int]:
+    return [c["id"] for c in ground_truth.dataset["categories"] if c.get("keypoints")]
+
+
+def _with_joints(ground_truth: COCO) -> list[dict]:
+    """The annotations of categories with joints; COCOeval reads the joints of each."""
+    joints = {c["id"]: c.get("keypoints") for c in ground_truth.dataset["categories"]}
+    annotations = []
+    for annotation in ground_truth.dataset["annotations"]:
+        names = joints.get(annotation["category_id"])
+        if names:
+            keypoints = annotation.get("keypoints") or [0, 0, 0] * len(names)
+            count = sum(v > 0 for v in keypoints[2::3])
+            annotations.append({"num_keypoints": count, **annotation, "keypoints": keypoints})
+    return annotations
+
+
+def _check_joints(ground_truth: COCO, results: list[dict], parameters) -> None:
+    if not parameters.catIds:
+        raise ValueError(
+            "no category of the ground truth has joints, a list of names `keypoints`, which "
+            "keypoint AP needs"
+        )
+    count, kinds = len(parameters.kpt_oks_sigmas), set(parameters.catIds)
+    for annotation in ground_truth.dataset["annotations"]:
+        if len(annotation["keypoints"]) != 3 * count:
+            raise ValueError(
+                f"annotation {annotation['id']} of image {annotation['image_id']} has "
+                f"{len(annotation['keypoints']) / 3:g} joints, but there are sigmas of {count}: "
+                "give one sigma a joint (the default is that of COCO's 17 joints)"
+            )
+    for result in results:
+        if result["category_id"] in kinds and len(result["keypoints"]) != 3 * count:
+            raise ValueError(
+                f"a result of image {result['image_id']} has {len(result['keypoints']) / 3:g} "
+                f"joints, but the ground truth has {count}"
+            )
 
 
 def _load_results(ground_truth: COCO, results: list[dict], iou_type: str) -> COCO:

@@ -20,7 +20,8 @@ def coco_results(
 
     Args:
         prediction: `boxes` `[D, 4]` in pixels of the image, `classes` `[D]`, `scores` `[D]` and,
-            optionally, `masks` `[D, 28, 28]` probabilities, as `Predictor` returns them.
+            optionally, `masks` `[D, 28, 28]` probabilities and `keypoints` `[D, K, 3]`, as
+            `Predictor` returns them.
         image_id: the image's id in the dataset.
         category_ids: the dataset's own id of each class.
         height: height of the image in pixels.
@@ -30,7 +31,10 @@ def coco_results(
 
     Returns:
         A list of dictionaries that `json` can write: `image_id`, `category_id`, `bbox`
-        (x, y, width, height), `score` and, with masks, `segmentation` (compressed RLE).
+        (x, y, width, height), `score`, with masks `segmentation` (compressed RLE), and with joints
+        `keypoints` (x, y, the joint's score, of the first joint, the second, ...). As COCO counts
+        pixels of joints from 0, half a pixel is taken off; Detectron2 does the same. The joints of
+        a class that has none are 0.
     """
     boxes = prediction["boxes"]
     results = [
@@ -48,4 +52,10 @@ def coco_results(
         encoded = masks_to_rle(prediction["masks"], boxes, height, width, whole_pixels=whole_pixels)
         for result, segmentation in zip(results, encoded, strict=True):
             result["segmentation"] = segmentation
+    if "keypoints" in prediction:
+        # COCO states the pixel that a joint is in; its centre is half a pixel further in.
+        joints = np.asarray(prediction["keypoints"], np.float64)
+        pixels = np.where(joints.any(axis=(1, 2), keepdims=True), joints - [0.5, 0.5, 0], 0)
+        for result, keypoints in zip(results, pixels, strict=True):
+            result["keypoints"] = keypoints.ravel().tolist()
     return results

@@ -17,6 +17,8 @@ from mrcnn_tf.models.predictor import Predictor
 from mrcnn_tf.ops.resize_image import resized_shape
 
 COCO_MAX_DETECTIONS = 100
+COCO_MAX_POSES = 20
+COCO_JOINTS = 17  # for which pycocotools has sigmas
 
 
 def evaluate(
@@ -28,8 +30,10 @@ def evaluate(
     size: int | tuple[int, int] | None = None,
     image_ids: Sequence[int] | int | None = None,
     progress: bool = True,
+    keypoint_annotations: str | os.PathLike | None = None,
+    keypoint_sigmas: Sequence[float] | None = None,
 ) -> dict[str, float]:
-    """COCO AP of a model's boxes, and of its masks if it has any.
+    """COCO AP of a model's boxes, and of its masks and joints if it has any.
 
     Predictions are compared at the original size of the images, down to the model's own
     `score_threshold`, resized and pasted as by `Predictor`. Images of similar shape share a batch,
@@ -46,16 +50,21 @@ def evaluate(
             `image_size`.
         image_ids: the images to evaluate on: ids, or n for the first n; all if not given.
         progress: show a progress bar, on standard error.
+        keypoint_annotations: see `CocoDataset`.
+        keypoint_sigmas: see `coco_metrics`; needed for other joints than COCO's 17.
 
     Returns:
-        `images`, `max_detections`, and each figure of `coco_metrics` with `box_` and `mask_`
-        in front: `box_ap`, `box_ap50`, ..., `mask_ap`, `mask_ap50`, ... There are no mask figures
-        for a model without masks or a dataset without any segmentation.
+        `images`, `max_detections`, and each figure of `coco_metrics` with `box_`, `mask_` and
+        `keypoint_` in front: `box_ap`, `box_ap50`, ..., `keypoint_ap`, `keypoint_ap50`, ... There
+        are no mask figures for a model without masks or a dataset without any segmentation, and no
+        keypoint figures for a model or a dataset without joints. Of poses, at most COCO's 20 count
+        in an image and class.
 
     Raises:
         FileNotFoundError: the annotations or an image are missing.
-        ValueError: a damaged image or annotation, `max_detections` above what the model gives, or
-            a model that has no class in common with the dataset.
+        ValueError: a damaged image or annotation, `max_detections` above what the model gives, a
+            model that has no class in common with the dataset or another number of joints, or
+            joints without sigmas.
 
     Example:
 
@@ -66,9 +75,13 @@ def evaluate(
     mrcnn_tf.evaluation.evaluate(model, "images", "annotations/val.json")["mask_ap"]
     ```
     """
-    dataset = CocoDataset(images, annotations, image_ids=image_ids)
+    dataset = CocoDataset(
+        images, annotations, image_ids=image_ids, keypoint_annotations=keypoint_annotations
+    )
     predictor = Predictor(model, score_threshold=0.0, size=size)
-    return evaluate_dataset(predictor, dataset, batch_size, max_detections, progress)
+    return evaluate_dataset(
+        predictor, dataset, batch_size, max_detections, progress, keypoint_sigmas
+    )
 
 
 def evaluate_dataset(
@@ -77,12 +90,14 @@ def evaluate_dataset(
     batch_size: int = 4,
     max_detections: int | None = None,
     progress: bool = True,
+    keypoint_sigmas: Sequence[float] | None = None,
 ) -> dict[str, float]:
     """`evaluate` for a predictor and a dataset that exist already, to use them more than once."""
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     max_detections = checked_max_detections(predictor.model, max_detections)
     category_ids = dataset_category_ids(predictor.model, dataset)
+    has_joints = check_joints(predictor.model, dataset, keypoint_sigmas)
     # Predictions without a class in the dataset cannot count; pycocotools ignores them.
     results, has_masks = [], getattr(predictor.model, "mask", True)
     batches = _batches(dataset, predictor, batch_size)
@@ -107,9 +122,14 @@ def evaluate_dataset(
     measured = {"box": "bbox"}
     if has_masks and any(a.get("segmentation") for a in dataset.coco.dataset["annotations"]):
         measured["mask"] = "segm"
+    if has_joints:
+        measured["keypoint"] = "keypoints"
     figures = {"images": len(dataset), "max_detections": max_detections}
     for name, iou_type in measured.items():
-        metrics = coco_metrics(dataset.coco, results, iou_type, max_detections, dataset.image_ids)
+        limit = min(max_detections, COCO_MAX_POSES) if name == "keypoint" else max_detections
+        metrics = coco_metrics(
+            dataset.coco, results, iou_type, limit, dataset.image_ids, keypoint_sigmas
+        )
         figures.update({f"{name}_{key}": value for key, value in metrics.items()})
     return figures
 
@@ -128,6 +148,34 @@ def checked_max_detections(model: Callable, max_detections: int | None) -> int:
             f"evaluate with at most {limit}"
         )
     return max_detections
+
+
+def check_joints(
+    model: Callable, dataset: CocoDataset, keypoint_sigmas: Sequence[float] | None
+) -> bool:
+    """Whether joints can be measured: model and dataset have some.
+
+    Raises:
+        ValueError: they have other numbers of joints, or there are other numbers of sigmas.
+    """
+    count = getattr(model, "keypoints", 0)
+    if not count or not dataset.keypoint_classes:
+        return False
+    names = dataset.keypoint_names
+    if len(names) != count:
+        raise ValueError(
+            f"the model has {count} joints, {dataset.annotation_file} has {len(names)}: evaluate "
+            "on data with the joints that the model was trained on"
+        )
+    sigmas = COCO_JOINTS if keypoint_sigmas is None else len(keypoint_sigmas)
+    if sigmas != count:
+        given = "the default is that of COCO's 17" if keypoint_sigmas is None else f"got {sigmas}"
+        raise ValueError(
+            f"keypoint AP of {count} joints needs keypoint_sigmas, {count} numbers: how far a "
+            "joint may be off, in parts of the root of the object's area (COCO: 0.026 for a nose, "
+            f"0.107 for a hip); {given}"
+        )
+    return True
 
 
 def dataset_category_ids(model: Callable, dataset: CocoDataset) -> list[int]:

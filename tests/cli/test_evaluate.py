@@ -35,6 +35,24 @@ def test_figures_are_printed_and_written(data, tmp_path, capsys):
     assert row.count("100.0") == 1
 
 
+def test_joints(data, tmp_path, monkeypatch, capsys):
+    """Of `instances_val.json`, with joints from `person_keypoints_val.json`."""
+    folder = data / "annotations"
+    (folder / "val.json").rename(folder / "instances_val.json")
+    write_dataset(data, keypoints=True)[1].rename(folder / "person_keypoints_val.json")
+    monkeypatch.setattr("mrcnn_tf.models.load", lambda *_, **__: BrightRectangle(keypoints=2))
+    file = tmp_path / "figures.json"
+    arguments = ["evaluate", "joints.keras", str(data), "--split", "instances_val"]
+    arguments += ["--json", str(file)]
+    assert main([*arguments, "--keypoint-sigmas", "0.2,0.2"]) == 0
+    assert json.loads(file.read_text())["keypoint_ap50"] == pytest.approx(1)
+    printed = capsys.readouterr().out
+    assert "keypoint" in printed
+    assert next(line for line in printed.splitlines() if "AP50" in line).count("100.0") == 3
+    assert main(arguments) == 2
+    assert "needs keypoint_sigmas, 2 numbers" in capsys.readouterr().err
+
+
 def test_what_cannot_be_evaluated(data, capsys):
     base = ["evaluate", "both.keras", str(data), "--split"]
     assert main([*base, "test"]) == 2

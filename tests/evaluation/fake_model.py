@@ -12,10 +12,18 @@ BOXES = ((10, 8, 30, 20), (8, 12, 16, 40), (4, 10, 60, 25), (20, 20, 30, 30), (5
 
 
 class BrightRectangle(keras.Model):
-    """One detection an image, in class 1 of 2: what is brighter than 128."""
+    """One detection an image, in class 1 of 2: what is brighter than 128.
 
-    def __init__(self, mask=True, max_detections=3, category_ids=(4, 9), image_size=(64, 96)):
+    With `keypoints=2` its joints are the centres of the first and the last pixel.
+    """
+
+    def __init__(
+        self, mask=True, max_detections=3, category_ids=(4, 9), image_size=(64, 96), keypoints=0
+    ):
         super().__init__()
+        self.keypoints = keypoints
+        self.keypoint_skeleton = [(0, 1)] if keypoints else []
+        self.keypoint_names = [f"joint {i}" for i in range(keypoints)]
         self.mask = mask
         self.max_detections = max_detections
         self.num_classes = 2
@@ -44,14 +52,21 @@ class BrightRectangle(keras.Model):
         }
         if self.mask:
             outputs["masks"] = tf.ones([batch, rows, 28, 28])
+        if self.keypoints:
+            joints = tf.reshape(outputs["boxes"], [batch, rows, 2, 2]) + [[0.5], [-0.5]]
+            joints = tf.pad(joints, [[0, 0], [0, 0], [0, 0], [0, 1]], constant_values=0.8)
+            outputs["keypoints"] = tf.where(outputs["scores"][..., None, None] > 0, joints, 0.0)
         return outputs
 
     def train_step(self, data):
         return {"loss": tf.constant(1.0)}
 
 
-def write_dataset(folder, segmentation=True, category_ids=(4, 9)):
-    """Five images of different size, one object of the second category in each."""
+def write_dataset(folder, segmentation=True, category_ids=(4, 9), keypoints=False):
+    """Five images of different size, one object of the second category in each.
+
+    Its joints are the first and the last pixel.
+    """
     images, annotations = [], []
     for index, ((height, width), (x1, y1, x2, y2)) in enumerate(zip(SIZES, BOXES, strict=True)):
         pixels = np.zeros((height, width, 3), np.uint8)
@@ -71,11 +86,17 @@ def write_dataset(folder, segmentation=True, category_ids=(4, 9)):
         )
         if segmentation:
             annotations[-1]["segmentation"] = [[x1, y1, x2, y1, x2, y2, x1, y2]]
+        if keypoints:
+            annotations[-1]["keypoints"] = [x1, y1, 2, x2 - 1, y2 - 1, 1]
+            annotations[-1]["num_keypoints"] = 2
     content = {
         "images": images,
         "annotations": annotations,
         "categories": [{"id": i, "name": f"thing {i}"} for i in category_ids],
     }
+    if keypoints:
+        content["categories"][1]["keypoints"] = ["first", "last"]
+        content["categories"][1]["skeleton"] = [[1, 2]]
     path = folder / "val.json"
     path.write_text(json.dumps(content))
     return folder, path

@@ -60,6 +60,17 @@ def test_every_nth_epoch_and_the_last(tmp_path):
     assert not [name for name in history if "mask" in name]
 
 
+def test_joints(tmp_path):
+    files = write_dataset(tmp_path, keypoints=True)
+    history = fit(
+        BrightRectangle(keypoints=2), [CocoEvaluation(*files, keypoint_sigmas=[0.2, 0.2])], 1
+    )
+    assert history["val_keypoint_ap50"] == history["val_mask_ap50"] == [pytest.approx(1)]
+    assert 0.7 < history["val_keypoint_ap"][0] <= 1
+    with pytest.raises(ValueError, match="needs keypoint_sigmas"):
+        fit(BrightRectangle(keypoints=2), [CocoEvaluation(*files)], 1)
+
+
 def test_errors_come_before_the_first_epoch(tmp_path):
     files = write_dataset(tmp_path)
     with pytest.raises(FileNotFoundError, match="missing.json"):

@@ -166,3 +166,46 @@ def test_errors_name_the_image_and_the_field():
         coco_metrics(coco, [], "boxes")
     with pytest.raises(ValueError, match="max_detections must be at least 1, got 0"):
         coco_metrics(coco, [], "bbox", max_detections=0)
+
+
+def posed_ground_truth():
+    """A person with two joints, one whose joints nobody annotated, and a thing without joints."""
+    coco = ground_truth([[(10, 10, 40, 40), (60, 60, 20, 20), (5, 70, 20, 20)]])
+    coco.dataset["categories"] = [{"id": 7, "name": "thing"}, {"id": 1, "name": "person"}]
+    coco.dataset["categories"][1]["keypoints"] = ["first", "last"]
+    first, second, _ = coco.dataset["annotations"]
+    first["category_id"] = second["category_id"] = 1
+    first["keypoints"] = [20, 20, 2, 40, 40, 1]
+    coco.createIndex()
+    return coco
+
+
+def pose(keypoints, score, category_id=1):
+    return {"image_id": 1, "category_id": category_id, "score": score, "keypoints": keypoints}
+
+
+def test_poses_known_by_hand():
+    coco = posed_ground_truth()
+    sigmas = [0.1, 0.05]
+    exact = [pose([20, 20, 1, 40, 40, 1], 0.9), pose([1, 1, 1, 2, 2, 1], 0.99, category_id=7)]
+    assert coco_metrics(coco, exact, "keypoints", sigmas=sigmas)["ap"] == pytest.approx(1)
+    assert "keypoints" not in coco.dataset["annotations"][1], "the ground truth must stay"
+    # The first joint is 8 px off: exp(-8^2 / (2 * 1600 * 0.2^2)) = 0.607, the second is exact:
+    # a similarity of 0.803, enough for the thresholds 0.5 to 0.8, 7 of 10.
+    off = [pose([28, 20, 1, 40, 40, 1], 0.9)]
+    assert coco_metrics(coco, off, "keypoints", sigmas=sigmas)["ap"] == pytest.approx(0.7)
+    # A pose on the person without joints is neither right nor wrong.
+    on_both = [*exact[:1], pose([65, 65, 1, 70, 70, 1], 0.95)]
+    assert coco_metrics(coco, on_both, "keypoints", sigmas=sigmas)["ap"] == pytest.approx(1)
+
+
+def test_poses_that_do_not_fit_are_explained():
+    coco = posed_ground_truth()
+    with pytest.raises(
+        ValueError, match="annotation 1 .* has 2 joints, but there are sigmas of 17"
+    ):
+        coco_metrics(coco, [], "keypoints")
+    with pytest.raises(ValueError, match="result of image 1 has 1 joints, .* ground truth has 2"):
+        coco_metrics(coco, [pose([1, 1, 1], 0.5)], "keypoints", sigmas=[0.1, 0.1])
+    with pytest.raises(ValueError, match="no category of the ground truth has joints"):
+        coco_metrics(ground_truth([[(10, 10, 20, 20)]]), [], "keypoints")

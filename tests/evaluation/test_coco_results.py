@@ -3,6 +3,7 @@ import json
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mrcnn_tf.data.keypoints import read_keypoints
 from mrcnn_tf.evaluation.coco_results import coco_results
 
 
@@ -49,3 +50,24 @@ def test_no_detections_and_no_masks():
         "scores": np.ones(1, np.float32),
     }
     assert "segmentation" not in coco_results(one, 1, [1], 10, 10)[0]
+
+
+def test_joints_are_written_as_coco_counts_pixels():
+    prediction = {
+        "boxes": np.array([[10, 20, 40, 60], [0, 0, 56, 28]], np.float32),
+        "classes": np.array([1, 0], np.int32),
+        "scores": np.array([0.75, 0.5], np.float32),
+        "keypoints": np.zeros((2, 3, 3), np.float32),
+    }
+    prediction["keypoints"][0] = [[12.5, 20.5, 0.5], [30, 40, 0.25], [0.5, 0.5, 0.125]]
+    results = coco_results(prediction, 17, [3, 90], height=80, width=70)
+    assert json.loads(json.dumps(results)) == results
+    assert results[0]["keypoints"] == [12, 20, 0.5, 29.5, 39.5, 0.25, 0, 0, 0.125]
+    assert results[1]["keypoints"] == [0] * 9
+    # What is read from annotations comes out as it was written there.
+    written = [4, 5, 2, 20, 12, 1, 0, 0, 0]
+    prediction["keypoints"][1] = read_keypoints({"keypoints": written}, 3)
+    results = coco_results(prediction, 17, [3, 90], height=80, width=70)
+    assert results[1]["keypoints"][:6] == written[:6]
+    nothing = {name: value[:0] for name, value in prediction.items()}
+    assert coco_results(nothing, 17, [3, 90], 80, 70) == []

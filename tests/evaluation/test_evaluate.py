@@ -88,3 +88,42 @@ def test_images_that_do_not_fit_their_annotations_are_named(tmp_path):
     files[1].write_text(json.dumps(content))
     with pytest.raises(FileNotFoundError, match="gone.png"):
         evaluate(BrightRectangle(), *files, progress=False)
+
+
+def test_joints(tmp_path):
+    files = write_dataset(tmp_path, keypoints=True)
+    model = BrightRectangle(keypoints=2)
+    figures = evaluate(model, *files, keypoint_sigmas=[0.2, 0.2], progress=False)
+    for name in ("box_ap50", "mask_ap50", "keypoint_ap50", "keypoint_ar50"):
+        assert figures[name] == pytest.approx(1), name
+    assert 0.7 < figures["keypoint_ap"] <= 1 and "keypoint_ar_1" not in figures
+    # Joints that are a pixel off, at most, are good for wide sigmas alone.
+    strict = evaluate(model, *files, keypoint_sigmas=[0.002, 0.002], progress=False)
+    assert strict["keypoint_ap"] < figures["keypoint_ap"] - 0.3
+    model.finds.assign(0)
+    figures = evaluate(model, *files, keypoint_sigmas=[0.2, 0.2], progress=False)
+    assert figures["keypoint_ap"] == figures["keypoint_ap50"] == 0
+
+    for other in (BrightRectangle(), BrightRectangle(keypoints=2)):
+        annotated = write_dataset(tmp_path, keypoints=not other.keypoints)
+        figures = evaluate(other, *annotated, progress=False)
+        assert not [name for name in figures if name.startswith("keypoint")]
+
+
+def test_joints_that_cannot_be_measured(tmp_path):
+    files = write_dataset(tmp_path, keypoints=True)
+    with pytest.raises(ValueError, match="needs keypoint_sigmas, 2 numbers.*is that of COCO's 17"):
+        evaluate(BrightRectangle(keypoints=2), *files)
+    with pytest.raises(ValueError, match="needs keypoint_sigmas, 2 numbers.*; got 3"):
+        evaluate(BrightRectangle(keypoints=2), *files, keypoint_sigmas=[0.1] * 3)
+    with pytest.raises(ValueError, match=r"the model has 17 joints, .*val.json has 2"):
+        evaluate(BrightRectangle(keypoints=17), *files)
+
+
+def test_joints_from_a_second_file(tmp_path):
+    _, annotations = write_dataset(tmp_path, keypoints=True)
+    joints = annotations.rename(tmp_path / "joints.json")
+    files = write_dataset(tmp_path)
+    options = {"keypoint_annotations": joints, "keypoint_sigmas": [0.2, 0.2], "progress": False}
+    figures = evaluate(BrightRectangle(keypoints=2), *files, **options)
+    assert figures["mask_ap50"] == figures["keypoint_ap50"] == pytest.approx(1)
