@@ -6,6 +6,7 @@ EXAMPLES = """
 examples:
   mrcnn-tf train photos --train train --val val --out runs/first
   mrcnn-tf train photos --train train --val val --out runs/wide "image_size=(640,1024)"
+  mrcnn-tf train coco --train instances_train2017 --val instances_val2017 --out poses keypoints=17
   mrcnn-tf train photos --train train --val val --out runs/again preset=runs/first/best.keras
 
 A setting is key=value, where key is a field of the recipe (mrcnn_tf.training.Recipe) or an argument
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         args.settings, MaskRCNN, reserved=("num_classes", "class_names", "category_ids")
     )
     _, history = train(args.data, args.train, args.val, args.out, recipe, options)
-    for name in ("val_box_ap", "val_mask_ap"):
+    for name in ("val_box_ap", "val_mask_ap", "val_keypoint_ap"):
         if name in history:
             print(f"best {name}: {max(history[name]):.4f}")
     print(f"model.keras, best.keras, log.csv and settings.json are in {args.out}")

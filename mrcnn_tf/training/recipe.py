@@ -36,6 +36,8 @@ class Recipe:
         cache: keep decoded images in memory.
         image_ids: train on these images only, or on the first so many.
         val_image_ids: evaluate on these images only, or on the first so many.
+        keypoint_sigmas: for the AP of other joints than COCO's 17, one number a joint, see
+            `mrcnn_tf.evaluation.coco_metrics`.
         seed: of weights, sampling, order and augmentation.
 
     Raises:
@@ -64,6 +66,7 @@ class Recipe:
     cache: bool = True
     image_ids: int | tuple[int, ...] | None = None
     val_image_ids: int | tuple[int, ...] | None = None
+    keypoint_sigmas: tuple[float, ...] | None = None
     seed: int = 0
 
     def __post_init__(self):

@@ -7,7 +7,7 @@ import typing
 import keras
 import tensorflow as tf
 
-from mrcnn_tf.data import CocoDataset, coco, find_split
+from mrcnn_tf.data import CocoDataset, coco, find_keypoints, find_split
 from mrcnn_tf.data.faults import as_data_fault
 from mrcnn_tf.data.write_json import write_json
 from mrcnn_tf.evaluation import CocoEvaluation
@@ -18,16 +18,21 @@ from mrcnn_tf.training.recipe import Recipe
 
 
 def build_model(dataset: CocoDataset, recipe: Recipe, options: dict[str, typing.Any]) -> MaskRCNN:
-    """The recipe's model, with the data set's classes.
+    """The recipe's model, with the data set's classes and, if it has `keypoints`, joints.
 
     Args:
-        dataset: gives the number of classes, their names and ids.
+        dataset: gives the number of classes, their names and ids, and which of them have joints.
         recipe: `preset`, `weights` and `seed` are read.
         options: constructor arguments that differ from the preset's.
     """
     keras.utils.set_random_seed(recipe.seed)
     if options.get("keypoints"):
-        options = {"keypoint_names": dataset.keypoint_names, **options}
+        options = {
+            "keypoint_names": dataset.keypoint_names,
+            "keypoint_skeleton": dataset.keypoint_skeleton,
+            "keypoint_classes": dataset.keypoint_classes,
+            **options,
+        }
     return MaskRCNN.from_preset(
         recipe.preset,
         load_weights=recipe.weights is not None,
@@ -49,6 +54,9 @@ def train(
     verbose: int | str = "auto",
 ) -> tuple[MaskRCNN, dict[str, list[float]]]:
     """Train on one split of a COCO folder and measure AP on another.
+
+    With `options["keypoints"]`, joints are learnt and measured beside boxes and masks; those of
+    COCO's `instances_X.json` are read from the `person_keypoints_X.json` beside it.
 
     Writes into `out`: `settings.json` (everything the run was started with), `log.csv` (losses
     and AP by epoch), `model.keras` (the last state) and `best.keras` (the highest mask AP, or box
@@ -75,7 +83,12 @@ def train(
     options.setdefault("seed", recipe.seed)
     images, annotations = find_split(data, train_split)
     val = find_split(data, val_split) if val_split else None
-    dataset = CocoDataset(images, annotations, image_ids=recipe.image_ids)
+    dataset = CocoDataset(
+        images,
+        annotations,
+        image_ids=recipe.image_ids,
+        keypoint_annotations=find_keypoints(annotations) if options.get("keypoints") else None,
+    )
     model = build_model(dataset, recipe, options)
     examples = coco(
         dataset,
@@ -123,6 +136,8 @@ def train(
                 every=recipe.evaluate_every,
                 batch_size=recipe.batch_size,
                 max_detections=model.max_detections,
+                keypoint_annotations=find_keypoints(val[1]) if model.keypoints else None,
+                keypoint_sigmas=recipe.keypoint_sigmas,
             )
         )
     monitor = "val_mask_ap" if model.mask else "val_box_ap"

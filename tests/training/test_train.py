@@ -10,7 +10,7 @@ import mrcnn_tf
 from mrcnn_tf import MaskRCNN
 from mrcnn_tf.cli.main import main
 from mrcnn_tf.data import CocoDataset, find_split, shapes
-from mrcnn_tf.training import parse_settings
+from mrcnn_tf.training import Recipe, parse_settings
 from mrcnn_tf.training.train import build_model
 from mrcnn_tf.weights import model_from_torchvision
 from tests.models.tiny import ARGUMENTS
@@ -116,14 +116,34 @@ def test_joints_are_learnt_where_the_model_has_some(scenes, tmp_path):
     content = json.loads((scenes / "annotations" / "train.json").read_text())
     for category in content["categories"]:
         category["keypoints"] = ["left_top", "right_bottom"]
+        category["skeleton"] = [[1, 2]]
     for annotation in content["annotations"]:
         x, y, width, height = annotation["bbox"]
         annotation["keypoints"] = [x, y, 2, x + width - 1, y + height - 1, 2]
     annotations.write_text(json.dumps(content))
     out = str(tmp_path / "run")
-    words = ["train", str(scenes), "--train", "joints", "--out", out, *SETTINGS]
-    assert main([*words, "keypoints=2", "steps=2", "batch_size=2"]) == 0
+    words = ["train", str(scenes), "--train", "joints", "--val", "joints", "--out", out]
+    joints = ["keypoints=2", "keypoint_sigmas=(0.1,0.1)"]
+    assert main([*words, *SETTINGS, *joints, "steps=2", "batch_size=2"]) == 0
     model = mrcnn_tf.load(tmp_path / "run" / "model.keras")
     assert model.keypoint_names == ["left_top", "right_bottom"]
+    assert model.keypoint_skeleton == [[0, 1]] and model.keypoint_classes == list(range(7))
     with open(tmp_path / "run" / "log.csv") as file:
-        assert float(next(csv.DictReader(file))["keypoint_loss"]) > 0
+        row = next(csv.DictReader(file))
+    assert float(row["keypoint_loss"]) > 0 and 0 <= float(row["val_keypoint_ap"]) <= 1
+
+
+def test_figures_of_a_scene_have_joints(scenes):
+    """Coco's 17, which the settings of a training turn on, on one class of seven."""
+    dataset = CocoDataset(*find_split(scenes, "train"))
+    options = {**ARGUMENTS, "keypoints": 17}
+    del options["num_classes"]
+    recipe = Recipe(preset="maskrcnn_resnet50_fpn", weights=None)
+    model = build_model(dataset, recipe, options)
+    assert model.keypoint_names == list(shapes.JOINT_NAMES)
+    assert [[a + 1, b + 1] for a, b in model.keypoint_skeleton] == [
+        list(p) for p in shapes.SKELETON
+    ]
+    assert model.keypoint_classes == [0] and model.class_names[0] == "person"
+    with pytest.raises(ValueError, match="keypoint_names has 17 entries, but keypoints is 5"):
+        build_model(dataset, recipe, {**options, "keypoints": 5})
