@@ -10,10 +10,10 @@ examples:
   mrcnn-tf predict runs/first/best.keras photo.jpg --out found
   mrcnn-tf predict runs/first/best.keras photos/ more/*.png --out found --score-threshold 0.7
 
-For photo.jpg, DIR gets photo_overlay.png (masks, boxes, labels) and photo_instances.png (16 bits:
-0 is background, i the i-th instance by score). predictions.json holds the instances of all images
-as COCO results with the model's category ids, and the file_name of each. image_id is the number in
-the file's name if all names are different numbers, as COCO's are, or else counts from 1.
+For photo.jpg, DIR gets photo_overlay.png (masks, boxes, labels, skeletons) and photo_instances.png
+(16 bits: 0 is background, i the i-th instance by score). predictions.json holds the instances of
+all images as COCO results with the model's category ids, and the file_name of each. image_id is the
+number in the file's name if all names are different numbers, as COCO's are, or else counts from 1.
 """
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -126,7 +126,13 @@ def _predict(predictor, path: Path, image_id: int, out: Path) -> list[dict]:
     image = read_upright_image(path)
     prediction = predictor(image)[0]
     model = predictor.model
-    overlay = draw_instances(image, prediction, model.class_names)
+    overlay = draw_instances(
+        image,
+        prediction,
+        model.class_names,
+        skeleton=getattr(model, "keypoint_skeleton", None),
+        keypoint_names=getattr(model, "keypoint_names", None),
+    )
     _save(overlay, f"{out}_overlay.png")
     if "image_masks" in prediction:
         _save(Image.fromarray(instance_map(prediction)), f"{out}_instances.png")

@@ -5,6 +5,7 @@ from PIL import Image
 
 from mrcnn_tf.data.coco_dataset import CocoDataset
 from mrcnn_tf.data.image_files import read_image
+from mrcnn_tf.data.keypoints import read_keypoints
 from mrcnn_tf.visualize.draw_instances import draw_instances
 
 
@@ -15,6 +16,8 @@ def draw_ground_truth(dataset: CocoDataset, image_id: int, **options) -> Image.I
         dataset: a `mrcnn_tf.data.CocoDataset`.
         image_id: one of `dataset.image_ids`.
         **options: as for `draw_instances`: `alpha`, `boxes`, `labels`.
+
+    Joints are drawn where the data set has some, hidden ones as rings.
 
     Returns:
         An RGB image of the size of the dataset's.
@@ -36,4 +39,9 @@ def draw_ground_truth(dataset: CocoDataset, image_id: int, **options) -> Image.I
     for mask, annotation in zip(truth["image_masks"], annotations, strict=True):
         if annotation.get("segmentation"):
             mask[:] = dataset.coco.annToMask(annotation)
+    if dataset.keypoint_classes:
+        names = dataset.keypoint_names
+        joints = [read_keypoints(annotation, len(names)) for annotation in annotations]
+        truth["keypoints"] = np.array(joints, np.float32).reshape(-1, len(names), 3)
+        options = {"skeleton": dataset.keypoint_skeleton, "keypoint_names": names, **options}
     return draw_instances(image, truth, dataset.class_names, **options)

@@ -1,9 +1,12 @@
 """Detections drawn over an image."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mrcnn_tf.visualize.colors import instance_color, text_color
+from mrcnn_tf.visualize.draw_skeletons import draw_skeleton, limb_width
 
 
 def draw_instances(
@@ -14,24 +17,33 @@ def draw_instances(
     alpha: float = 0.45,
     boxes: bool = True,
     labels: bool = True,
+    skeleton: Sequence[tuple[int, int]] | None = None,
+    keypoint_names: Sequence[str] | None = None,
+    keypoint_threshold: float = 0.05,
 ) -> Image.Image:
-    """Draws masks, boxes and labels of one image's detections.
+    """Draws masks, boxes, skeletons and labels of one image's detections.
 
     Every instance has a colour of its own, always the same for its place in the prediction. The
     widths of lines and the size of the text follow the size of the image, and smaller instances
     lie on top. A label that finds no free place at its box is left out, so that in a crowd the
-    objects stay visible; those of the best scores come first.
+    objects stay visible; those of the best scores come first. Joints and limbs are coloured by the
+    side of the body that they belong to: blue left, red right, green between.
 
     Args:
         image: `[H, W, 3]` uint8 RGB, or a Pillow image.
         prediction: what `Predictor` returns for the image: `boxes`, `classes`, `scores` and,
-            for a model with masks, `image_masks` `[D, H, W]`. Without `scores`, as from a
-            ground truth, labels have no number.
+            for a model with masks, `image_masks` `[D, H, W]`, for one with joints `keypoints`
+            `[D, K, 3]`. Without `scores`, as from a ground truth, labels have no number, and a
+            joint's third value is COCO's visibility: hidden joints are rings with thin limbs.
         class_names: names for the labels. Default: the class's number.
         score_threshold: leave out detections with a lower score.
         alpha: opacity of the masks, 0 to 1.
         boxes: draw the boxes.
         labels: write class and score.
+        skeleton: pairs of joints, counted from 0, to draw limbs between, for instance
+            `model.keypoint_skeleton`. Default: joints alone.
+        keypoint_names: of the joints; "left" and "right" in them decide the colours.
+        keypoint_threshold: leave out joints with a lower score.
 
     Returns:
         A new RGB image of the same size.
@@ -68,6 +80,19 @@ def draw_instances(
         for index in order[::-1]:
             outline = instance_color(int(index))
             canvas.rectangle(_corners(prediction, index, drawn), outline=outline, width=thickness)
+    if "keypoints" in prediction:
+        hidden = None if "scores" in prediction else prediction["keypoints"][..., 2] == 1
+        for index in order[::-1]:
+            x1, y1, x2, y2 = prediction["boxes"][index]
+            draw_skeleton(
+                drawn,
+                prediction["keypoints"][index],
+                skeleton or (),
+                keypoint_names,
+                keypoint_threshold,
+                None if hidden is None else hidden[index],
+                limb_width(float(max(x2 - x1, y2 - y1)), max(drawn.size)),
+            )
     if labels:
         _write_labels(canvas, drawn, prediction, order, class_names)
     return drawn

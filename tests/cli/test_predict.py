@@ -45,6 +45,26 @@ def test_pictures_maps_and_results(images, tmp_path, capsys):
         assert Image.open(out / f"{index}_overlay.png").size == size[::-1]
 
 
+def test_joints_are_written_and_drawn(images, tmp_path, monkeypatch):
+    models = {True: BrightRectangle(keypoints=2), False: BrightRectangle()}
+    pictures = []
+    for has_joints, model in models.items():
+        monkeypatch.setattr("mrcnn_tf.models.load", lambda *_, model=model, **__: model)
+        out = tmp_path / f"joints {has_joints}"
+        assert main(["predict", "any.keras", str(images), "--out", str(out)]) == 0
+        [first, *_] = json.loads((out / "predictions.json").read_text())
+        assert ("keypoints" in first) == has_joints
+        if has_joints:
+            x1, y1, x2, y2 = BOXES[0]
+            expected = [x1, y1, 0.8, x2 - 1, y2 - 1, 0.8]
+            np.testing.assert_allclose(first["keypoints"], expected, atol=2)
+        pictures.append(np.asarray(Image.open(out / "1_overlay.png")).astype(int))
+    rows, columns = np.nonzero(np.abs(pictures[0] - pictures[1]).any(axis=-1))
+    x1, _, x2, y2 = BOXES[1]  # a label hides the upper part
+    assert x1 - 4 <= columns.min() and columns.max() <= x2 + 4
+    assert abs(rows.max() - y2) <= 4
+
+
 def test_unreadable_images_are_named_and_the_rest_goes_on(images, tmp_path, capsys):
     (images / "2.png").write_bytes((images / "2.png").read_bytes()[:60])
     arguments = [str(images), str(tmp_path / "missing.jpg")]
