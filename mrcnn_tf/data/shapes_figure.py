@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from mrcnn_tf.coco_joints import COCO_KEYPOINTS, COCO_SKELETON
 from mrcnn_tf.data.shapes_drawing import (
     PATTERNS,
     Palette,
@@ -20,31 +21,10 @@ from mrcnn_tf.data.shapes_drawing import (
 )
 from mrcnn_tf.data.shapes_random import RandomStream
 
-JOINT_NAMES = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-)
+JOINT_NAMES = COCO_KEYPOINTS
 FLIP_PAIRS = tuple((k, k + 1) for k in range(1, 17, 2))
 # Pairs of joint numbers that start at 1, as COCO stores them.
-SKELETON = (
-    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
-    (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
-)  # fmt: skip
+SKELETON = tuple((a + 1, b + 1) for a, b in COCO_SKELETON)
 
 # Lengths and radii in units of the height of a standing figure.
 HEAD = 0.105

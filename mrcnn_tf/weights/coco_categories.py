@@ -1,4 +1,6 @@
-"""COCO's categories, a person's joints and limbs: names, ids and pairs."""
+"""COCO's categories, and what names its persons in the arguments of a model."""
+
+from mrcnn_tf.coco_joints import COCO_KEYPOINTS, COCO_SKELETON
 
 # torchvision's names of the ids 1 to 90. "N/A" are ids without a category: COCO left 11 of its 91
 # out of the data set, and the last is not among torchvision's outputs.
@@ -102,33 +104,6 @@ COCO_CLASSES = {
     "class_names": list(_USED.values()),
     "category_ids": list(_USED),
 }
-
-# In the order of COCO's annotations, which both peers keep.
-COCO_KEYPOINTS = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-)
-
-# Pairs of joints, counted from 0 (COCO's file counts from 1).
-COCO_SKELETON = (
-    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
-    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
-)  # fmt: skip
 
 
 def coco_person(num_classes: int, keypoints: int) -> dict[str, list]:
