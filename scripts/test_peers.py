@@ -20,6 +20,7 @@ MODELS = (
     "fasterrcnn_resnet50_fpn",
     "maskrcnn_resnet50_fpn_v2",
     "fasterrcnn_resnet50_fpn_v2",
+    "keypointrcnn_resnet50_fpn",
 )
 # Sides from 248 to 640 px, from upright 9:16 to a banner of 2.6:1, without crowds.
 IMAGES = (415, 113, 49, 263, 78, 143, 536, 260, 428, 597)

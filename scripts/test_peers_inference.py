@@ -16,7 +16,8 @@ from mrcnn_tf.weights import model_from_torchvision
 STAGE_TOLERANCE = 1e-4  # of the largest value of a tensor
 PAIRED = 0.995
 MASK_IOU, MASK_SIZE = 0.999, 28
-KEYPOINT_TOLERANCE = 0.01  # px
+# A joint is where its heatmap is highest: of two places as good as equal, either may be it.
+JOINT_TOLERANCE, JOINTS_EQUAL = 0.01, 0.99  # px, of all joints
 # Up to so many boxes, `torchvision.ops.batched_nms` moves classes and levels apart on the CPU.
 MOST_SHIFTED = 1000
 MIN_DETECTIONS, MIN_CLASSES = 20, 5  # of an image
@@ -98,7 +99,8 @@ def compare_results(model, theirs: Arrays, image: Path) -> Iterator[dict]:
         A dict of `what`, `ours`, `theirs` and `pairs`, numbers, and `unpaired`, see
         `explain_unpaired`; of detections from the file also `px` and `score`, the largest
         differences within a pair, `masks`, their number, `unequal_masks`, see there, and
-        `keypoint_px`, the largest distance of a joint.
+        of a model with joints `joints` and `equal_joints`, numbers of them, and `joint_logit`, the
+        deviation of their scores.
     """
     levels = range(sum(name.startswith("features.") for name in theirs))
     sizes = tf.constant(theirs["image_size"][None])
@@ -139,8 +141,11 @@ def compare_results(model, theirs: Arrays, image: Path) -> Iterator[dict]:
         row["masks"] = len(ours)
         row["unequal_masks"] = list(unequal_masks(found, expected, ours, peers))
     if "keypoints" in expected:
-        distance = np.abs(found["keypoints"][ours] - expected["keypoints"][peers])[..., :2]
-        row["keypoint_px"] = float(distance.max(initial=0))
+        joints, their_joints = found["keypoints"][ours], expected["keypoints"][peers]
+        distance = np.abs(joints - their_joints)[..., :2].max(axis=-1)
+        row["joints"] = distance.size
+        row["equal_joints"] = int((distance <= JOINT_TOLERANCE).sum())
+        row["joint_logit"] = deviation(joints[..., 2], expected["keypoint_scores"][peers])
     yield row
 
 
@@ -194,7 +199,7 @@ def add_up(row: dict, before: dict | None) -> dict:
         return row
     total = {"what": row["what"]}
     for name in row.keys() - {"what"}:
-        is_worst = name in ("px", "score", "keypoint_px")
+        is_worst = name in ("px", "score", "joint_logit")
         total[name] = max(before[name], row[name]) if is_worst else before[name] + row[name]
     return total
 
@@ -212,9 +217,11 @@ def judge_pairs(row: dict) -> dict:
         unequal = row["unequal_masks"]
         text += f"; {row['masks'] - len(unequal)} masks of {row['masks']} are equal"
         enough &= all(each["tie"] for each in unequal)
-    if "keypoint_px" in row:
-        text += f"; joints within {row['keypoint_px']:.1e} px"
-        enough &= row["keypoint_px"] <= KEYPOINT_TOLERANCE
+    if "joints" in row:
+        text += f"; {row['equal_joints']} of {row['joints']} joints within {JOINT_TOLERANCE} px"
+        text += f", their scores within {row['joint_logit']:.1e} of the largest"
+        enough &= row["equal_joints"] >= JOINTS_EQUAL * row["joints"]
+        enough &= row["joint_logit"] <= STAGE_TOLERANCE
     return {"result": text, "passed": bool(enough and not without_tie)}
 
 

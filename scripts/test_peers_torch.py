@@ -1,5 +1,6 @@
 """torchvision's side of `scripts/test_peers`, run by the Python of the peers."""
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ UNDECIDED = 1e-4
 LOGITS_GAIN = 2.0
 # What the bias of the background's score is chosen from.
 BACKGROUNDS = range(17)
+# Where training decides what each anchor and each RoI is compared with.
+DECISIONS = (("rpn", "assign_targets_to_anchors"), ("roi_heads", "select_training_samples"))
 
 _models: dict[tuple[str, int], torch.nn.Module] = {}
 
@@ -160,7 +163,9 @@ def train(model, arrays):
     Of every image i, `image.i` is a file and `boxes.i`, `labels.i` (of torchvision), `masks.i`
     (packed, [N, L]) and `keypoints.i` are its objects. State dicts are written to `weights`,
     before the first step, to `trained`, after the last, to `gradients`, where what is frozen has 0,
-    and to `trainable`, which has 1 for what is trained and 0 for the rest.
+    and to `trainable`, which has 1 for what is trained and 0 for the rest. `float64_gradients` are
+    those of the first step in float64. `batch_statistics` is whether the model normalises with the
+    batch.
     """
     torch.set_grad_enabled(True)
     torch.save(model.state_dict(), str(arrays["weights"]))
@@ -184,6 +189,8 @@ def train(model, arrays):
             found[f"keypoints.{i}"] = target["keypoints"].numpy()
 
     recorder = TrainingRecorder(model)
+    decisions = {each: _keep_result(model, *each) for each in DECISIONS}
+    found["batch_statistics"] = np.bool_(_has_batch_statistics(model))
     parameters = [each for each in model.parameters() if each.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=float(arrays["learning_rate"]), momentum=MOMENTUM)
     for step in range(int(arrays["steps"])):
@@ -197,9 +204,52 @@ def train(model, arrays):
             for i, labels in enumerate(recorder.anchor_labels()):
                 found[f"anchor_labels.{i}"] = labels
             torch.save(_by_parameter(model, _gradient), str(arrays["gradients"]))
+            exact = _float64_gradients(model, images, targets, decisions)
+            torch.save(exact, str(arrays["float64_gradients"]))
         optimizer.step()
     torch.save(model.state_dict(), str(arrays["trained"]))
     return found
+
+
+def _has_batch_statistics(model) -> bool:
+    norms = [each for each in model.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+    return any(norm.training for norm in norms)
+
+
+def _keep_result(model, part: str, method: str) -> list:
+    """Has a method of a part of the model put what it returns into a list, in place of the last."""
+    owner, kept = getattr(model, part), []
+    call = getattr(owner, method)
+
+    def keep(*args):
+        kept[:] = [call(*args)]
+        return kept[0]
+
+    setattr(owner, method, keep)
+    return kept
+
+
+def _float64_gradients(model, images, targets, decisions) -> dict[str, torch.Tensor]:
+    """The gradients of the last step in float64, of a copy, so that no statistics are disturbed.
+
+    What the step in float32 has decided is replayed: rounding could decide otherwise.
+    """
+    exact = copy.deepcopy(model).double()
+    exact.zero_grad()
+    for (part, method), (kept,) in decisions.items():
+        replayed = _as_float64(kept)
+        setattr(getattr(exact, part), method, lambda *_, replayed=replayed: replayed)
+    losses = exact([image.double() for image in images], [dict(target) for target in targets])
+    sum(losses.values()).backward()
+    return _by_parameter(exact.float(), _gradient)
+
+
+def _as_float64(value):
+    """Floating tensors, and those in lists and tuples."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_float64(each) for each in value)
+    is_floating = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.double() if is_floating else value
 
 
 def _targets(arrays, i, size):

@@ -187,7 +187,10 @@ def test_masks_and_poor_images_are_seen():
     assert not inference.judge_pairs({**row, "masks": 1, "unequal_masks": [{"tie": None}]})[
         "passed"
     ]
-    assert not inference.judge_pairs({**row, "keypoint_px": 0.02})["passed"]
+    joints = {**row, "joints": 100, "equal_joints": 99, "joint_logit": 1e-5}
+    assert inference.judge_pairs(joints)["passed"]
+    assert not inference.judge_pairs({**joints, "equal_joints": 98})["passed"]
+    assert not inference.judge_pairs({**joints, "joint_logit": 2e-4})["passed"]
     assert not inference.judge_pairs({**row, "ours": 0, "theirs": 0, "pairs": 0})["passed"]
 
     rich = {"detections": 30, "classes": 6, "lowest": 0.06, "highest": 0.9}
@@ -195,6 +198,7 @@ def test_masks_and_poor_images_are_seen():
     assert not inference.judge_spread([rich, {**rich, "detections": 19}], 90)["passed"]
     assert not inference.judge_spread([rich, {**rich, "classes": 4}], 90)["passed"]
     assert not inference.judge_spread([{**rich, "highest": 0.5}], 90)["passed"]
+    assert inference.judge_spread([{**rich, "classes": 1}], 1)["passed"]
 
 
 def test_differences_in_training_are_seen():
@@ -211,10 +215,12 @@ def test_differences_in_training_are_seen():
     assert not training.compare_steps([{**losses, "box_loss": np.nan}], [losses])["passed"]
 
     gradients = {"a": np.float32([3, 4]), "b": np.zeros(2, np.float32)}
-    assert training.compare_gradients(gradients, gradients)["passed"]
-    row = training.compare_gradients({**gradients, "a": np.float32([3, 4.01])}, gradients)
+    assert training.compare_gradients(gradients, gradients, gradients)["passed"]
+    row = training.compare_gradients(
+        {**gradients, "a": np.float32([3, 4.01])}, gradients, gradients
+    )
     assert not row["passed"] and row["errors"]["a"] == pytest.approx(2e-3, rel=1e-3)
-    assert not training.compare_gradients({"a": gradients["a"]}, gradients)["passed"]
+    assert not training.compare_gradients({"a": gradients["a"]}, gradients, gradients)["passed"]
 
     anchors = np.float32([[0, 0, 10, 10], [20, 0, 30, 10], [50, 0, 60, 10]])
     sizes, theirs = np.array([[10, 40]]), np.array([[1, 0, 0]])
@@ -225,6 +231,43 @@ def test_differences_in_training_are_seen():
     assert training.compare_proposals(boxes, boxes)["passed"]
     assert not training.compare_proposals([anchors[:2]], boxes)["passed"]
     assert not training.compare_proposals([anchors + np.float32(0.02)], boxes)["passed"]
+
+
+def test_rounding_of_gradients_is_told_from_an_error():
+    import test_peers_training as training
+
+    def compare(ours, theirs, exact, **values):
+        """`a` has a second value that rounding moves; `values` are another's on the three sides."""
+        sides = [{"a": np.float32([3, second])} for second in (ours, theirs, exact)]
+        for name, three in values.items():
+            for side, value in zip(sides, three, strict=True):
+                side[name] = np.float32([value])
+        return training.compare_gradients(*sides)
+
+    row = compare(4.06, 3.95, 4, b=(1, 1, 1))
+    assert row["passed"] and "1 of 2 tensors within 1e-03, 1 others as near" in row["result"]
+    assert "ours within 1.2e-02, torchvision's 1.0e-02" in row["result"]
+    assert "1.20 times as far (a)" in row["result"]
+    row = compare(4.08, 3.95, 4)  # 1.6 times as far
+    assert not row["passed"] and "too far from float64: a" in row["result"]
+    # A gradient that is wrong is not excused by another's rounding, nor by a float64 that is wrong.
+    row = compare(4.05, 3.95, 4, b=(1.01, 1, 1))
+    assert not row["passed"] and "too far from float64: b" in row["result"]
+    assert not compare(4.06, 3.95, 5)["passed"]
+    assert not compare(np.nan, 3.95, 4)["passed"]
+    # What is 0 in exact arithmetic is rounding alone, and has to be small.
+    row = compare(4, 4, 4, b=(4e-8, 1e-9, 1e-13))
+    assert row["passed"] and "1 others 0 but for 8.0e-09 of all gradients" in row["result"]
+    assert not compare(4, 4, 4, b=(6e-8, 1e-9, 1e-13))["passed"]
+    # One that agrees in float32 needs no excuse.
+    assert compare(3.95, 3.95, 5)["passed"]
+
+    losses = {"class_loss": 2.0}
+    apart = training.compare_steps([{"class_loss": 3.0}], [losses])
+    row = training.only_finite(apart)
+    assert not apart["passed"] and row["passed"] and "not judged" in row["result"]
+    diverged = training.compare_steps([{"class_loss": np.nan}], [losses])
+    assert not training.only_finite(diverged)["passed"]
 
 
 def test_weights_that_are_trained_on_one_side_alone_are_named():
