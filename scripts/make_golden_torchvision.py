@@ -24,12 +24,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peer_torchvision import ROOT, as_input, channels_last, resize_to
 from torchvision.models import detection
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests.weights.seeded_detector import seeded_detector_tensor, seeded_image  # noqa: E402
+from tests.weights.seeded_detector import seeded_detector_tensor, seeded_image
 
 FOLDER = ROOT / "tests" / "golden"
 SIZE, LARGE_SIZE = (64, 96), (248, 312)
@@ -51,21 +49,18 @@ def seeded_model(name: str, scores_bias: torch.Tensor | None = None) -> torch.nn
 
 def detect(model: torch.nn.Module, size: tuple[int, int]) -> dict[str, torch.Tensor]:
     """Detections of the seeded image at its own size, masks on their grid of 28 x 28."""
-    image = as_input(size)
-    model.transform.min_size, model.transform.max_size = (min(size),), max(size)
-    images, _ = model.transform([image])
+    images = own_size(model, size)
     features = model.backbone(images.tensors)
     proposals, _ = model.rpn(images, features)
     detections, _ = model.roi_heads(features, proposals, images.image_sizes)
     return detections[0]
 
 
-def as_input(size: tuple[int, int]) -> torch.Tensor:
-    return torch.from_numpy(seeded_image(*size)).permute(2, 0, 1) / 255
-
-
-def channels_last(tensor: torch.Tensor) -> np.ndarray:
-    return np.ascontiguousarray(tensor.permute(0, 2, 3, 1).numpy())
+def own_size(model: torch.nn.Module, size: tuple[int, int]):
+    """The seeded image as the model takes it, not resized."""
+    resize_to(model, (min(size), max(size)))
+    images, _ = model.transform([as_input(seeded_image(*size))])
+    return images
 
 
 def every(step: int, values: np.ndarray) -> np.ndarray:
@@ -73,8 +68,7 @@ def every(step: int, values: np.ndarray) -> np.ndarray:
 
 
 def stages(model: torch.nn.Module) -> dict[str, np.ndarray]:
-    model.transform.min_size, model.transform.max_size = (min(SIZE),), max(SIZE)
-    images, _ = model.transform([as_input(SIZE)])
+    images = own_size(model, SIZE)
     features = model.backbone(images.tensors)
     golden = {f"p{i}": every(37, channels_last(f)) for i, f in enumerate(features.values(), 2)}
     levels = list(features.values())
@@ -113,8 +107,7 @@ def results(detections: dict[str, torch.Tensor], prefix: str = "") -> dict[str, 
 def calibrated_bias(model: torch.nn.Module, size: tuple[int, int]) -> torch.Tensor:
     heads = model.roi_heads
     heads.box_predictor.cls_score.bias.zero_()
-    model.transform.min_size, model.transform.max_size = (min(size),), max(size)
-    images, _ = model.transform([as_input(size)])
+    images = own_size(model, size)
     features = model.backbone(images.tensors)
     proposals, _ = model.rpn(images, features)
     pooled = heads.box_roi_pool(features, proposals, images.image_sizes)

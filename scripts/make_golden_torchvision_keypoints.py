@@ -21,15 +21,14 @@ import numpy as np
 import torch
 from make_golden_torchvision import (
     LARGE_SIZE,
-    ROOT,
     SIZE,
-    as_input,
     calibrated_bias,
-    channels_last,
     detect,
     every,
+    own_size,
     seeded_model,
 )
+from peer_torchvision import ROOT, channels_last
 from torchvision.models.detection.roi_heads import heatmaps_to_keypoints, keypointrcnn_loss
 
 from tests.weights.seeded_tensors import seeded_tensor
@@ -39,7 +38,7 @@ FILE = ROOT / "tests" / "golden" / "torchvision_keypoints.npz"
 
 def small(model: torch.nn.Module) -> dict[str, np.ndarray]:
     boxes = detect(model, SIZE)["boxes"]
-    images, _ = model.transform([as_input(SIZE)])
+    images = own_size(model, SIZE)
     features, heads = model.backbone(images.tensors), model.roi_heads
     pooled = heads.keypoint_roi_pool(features, [boxes], images.image_sizes)
     maps = heads.keypoint_predictor(heads.keypoint_head(pooled))

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from mrcnn_tf.boxes import decode_boxes, from_inclusive, to_inclusive
+from mrcnn_tf.layers.detections import padded_detections
 from mrcnn_tf.ops import nms
 
 
@@ -69,14 +70,10 @@ class BestClassDetections(keras.layers.Layer):
         indices, num_detections = nms(
             boxes, scores, classes, self.nms_threshold, tf.float32.min, self.max_detections
         )
-        is_kept = tf.range(self.max_detections)[None] < num_detections[:, None]
-        boxes = from_inclusive(tf.gather(boxes, indices, batch_dims=1))
-        return {
-            "boxes": tf.where(is_kept[..., None], boxes, 0.0),
-            "classes": tf.where(is_kept, tf.gather(classes, indices, batch_dims=1), -1),
-            "scores": tf.where(is_kept, tf.gather(scores, indices, batch_dims=1), 0.0),
-            "num_detections": num_detections,
-        }
+        boxes, classes, scores = (
+            tf.gather(rows, indices, batch_dims=1) for rows in (boxes, classes, scores)
+        )
+        return padded_detections(from_inclusive(boxes), classes, scores, num_detections)
 
     def get_config(self):
         config = super().get_config()

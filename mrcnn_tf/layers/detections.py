@@ -85,14 +85,8 @@ class Detections(keras.layers.Layer):
         is_box = (sides > 0) & (sides >= self.min_size)
         scores = tf.where(tf.reduce_all(is_box, axis=-1), scores, 0.0)
         indices, scores, num_detections = self._suppress(boxes, scores, classes)
-        is_kept = tf.range(self.max_detections)[None] < num_detections[:, None]
-        boxes = tf.gather(boxes, indices, batch_dims=1)
-        return {
-            "boxes": tf.where(is_kept[..., None], boxes, 0.0),
-            "classes": tf.where(is_kept, tf.gather(classes, indices, batch_dims=1), -1),
-            "scores": tf.where(is_kept, scores, 0.0),
-            "num_detections": num_detections,
-        }
+        boxes, classes = (tf.gather(rows, indices, batch_dims=1) for rows in (boxes, classes))
+        return padded_detections(boxes, classes, scores, num_detections)
 
     def _suppress(self, boxes, scores, classes):
         options = {
@@ -119,3 +113,14 @@ class Detections(keras.layers.Layer):
             "nms_sigma": self.nms_sigma,
             "min_size": self.min_size,
         }
+
+
+def padded_detections(boxes, classes, scores, num_detections) -> dict[str, tf.Tensor]:
+    """The output of `Detections`: rows `[B, D, ...]` past `num_detections [B]` are padding."""
+    is_kept = tf.range(scores.shape[1])[None] < num_detections[:, None]
+    return {
+        "boxes": tf.where(is_kept[..., None], boxes, 0.0),
+        "classes": tf.where(is_kept, classes, -1),
+        "scores": tf.where(is_kept, scores, 0.0),
+        "num_detections": num_detections,
+    }
