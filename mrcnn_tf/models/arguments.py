@@ -24,16 +24,18 @@ def check_labels(num_classes: int, class_names, category_ids) -> dict[str, list]
 
 
 def check_keypoints(
-    keypoints: int, names, skeleton, classes, num_classes: int
+    keypoints: int, names, skeleton, classes, num_classes: int, rois_per_image: int | None = None
 ) -> dict[str, list | None]:
     """Names of the joints, made up where not given, the limbs, and the classes that have joints.
 
     Raises:
         ValueError: a negative number of joints, another number of names, a limb between joints
-            or a class that there is not.
+            or a class that there is not, no RoI to learn from.
     """
     if keypoints < 0:
         raise ValueError(f"keypoints must be a number of joints, or 0 for none; got {keypoints}.")
+    if rois_per_image is not None and rois_per_image < 1:
+        raise ValueError(f"keypoint_rois_per_image must be at least 1; got {rois_per_image}.")
     names = list(names) if names else [f"keypoint {i}" for i in range(keypoints)]
     if len(names) != keypoints:
         raise ValueError(f"keypoint_names has {len(names)} entries, but keypoints is {keypoints}.")

@@ -102,6 +102,8 @@ class MaskRCNN(ReplaceableLayers, Detector):
             `"detectron2"`, see `KeypointDecoding`.
         keypoint_loss_by_visible: the keypoint loss is the mean over annotated joints in their
             RoI; False: the sum, divided by the joints of as many RoIs as can be positive.
+        keypoint_rois_per_image: RoIs of objects with joints sampled for the keypoint loss alone;
+            if not given, it learns from the positive RoIs of the other heads, as in both peers.
         score_threshold: lowest score of a detection.
         min_detection_size: smallest side of a detection in pixels; torchvision has 0.01.
         nms_threshold: IoU of the detections' NMS, within a class.
@@ -197,6 +199,7 @@ class MaskRCNN(ReplaceableLayers, Detector):
         keypoint_convs: int = 8,
         keypoint_decoding: str = "grid",
         keypoint_loss_by_visible: bool = True,
+        keypoint_rois_per_image: int | None = None,
         score_threshold: float = 0.05,
         min_detection_size: float = 0.0,
         nms_threshold: float = 0.5,
@@ -218,9 +221,8 @@ class MaskRCNN(ReplaceableLayers, Detector):
         self.loss_names = tuple(name for name in LOSS_NAMES if heads.get(name, True))
         super().__init__(loss_weights, **kwargs)
         labels = check_labels(num_classes, class_names, category_ids)
-        labels |= check_keypoints(
-            keypoints, keypoint_names, keypoint_skeleton, keypoint_classes, num_classes
-        )
+        joints = (keypoint_names, keypoint_skeleton, keypoint_classes)
+        labels |= check_keypoints(keypoints, *joints, num_classes, keypoint_rois_per_image)
         check_config_version(config_version)
         self.arguments = {**arguments, **labels}
         self.class_names, self.category_ids = labels["class_names"], labels["category_ids"]
@@ -229,6 +231,7 @@ class MaskRCNN(ReplaceableLayers, Detector):
         self.keypoint_skeleton = labels["keypoint_skeleton"]
         self.keypoint_classes = labels["keypoint_classes"]
         self.keypoint_loss_by_visible = keypoint_loss_by_visible
+        self.keypoint_rois_per_image = keypoint_rois_per_image
         sides = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.image_size, self.max_detections = check_pair("image_size", sides), max_detections
         check_method("image_resize", image_resize)

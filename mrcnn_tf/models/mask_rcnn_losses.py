@@ -6,6 +6,9 @@ from mrcnn_tf import losses as L
 from mrcnn_tf.models.detector import split_input
 from mrcnn_tf.ops import mask_targets
 
+# Random choices that a step makes: anchors, RoIs, RoIs with joints.
+SAMPLING_STREAMS = 3
+
 LOSS_NAMES = (
     "rpn_objectness_loss",
     "rpn_box_loss",
@@ -30,7 +33,15 @@ def mask_rcnn_losses(model, x, y, training: bool, step, samples) -> dict[str, tf
     if proposals is None:
         proposals, _, _ = model.training_proposals(logits, deltas, anchors, image_sizes)
     losses = _rpn_losses(model, logits, deltas, anchors, y, image_sizes, step, samples)
-    boxes, matches, classes, rois = _sample_rois(model, proposals, y, step, samples)
+    candidates = _label_proposals(model, proposals, y)
+    rois = samples.get("rois")
+    if rois is None:
+        rois = _sample(
+            model, candidates[1], y, step, model.rois_per_image, model.positive_fraction, stream=1
+        )
+    boxes, matches = _rows(candidates, rois)  # [B, S, 4], [B, S]
+    classes = tf.gather(y["classes"], matches, batch_dims=1)
+    classes = tf.where(rois.is_positive, classes, model.num_classes)
     losses |= _box_losses(model, pyramid, boxes, matches, classes, rois, y, training)
     count = int(model.rois_per_image * model.positive_fraction)
     boxes, matches, classes, is_positive = (
@@ -41,8 +52,11 @@ def mask_rcnn_losses(model, x, y, training: bool, step, samples) -> dict[str, tf
             model, pyramid, y, image_sizes, boxes, matches, classes, is_positive, training
         )
     if model.keypoints:
+        keypoints = _annotated_keypoints(model, y)
+        if model.keypoint_rois_per_image is not None:
+            boxes, matches, is_positive = _keypoint_rois(model, candidates, keypoints, y, step)
         losses["keypoint_loss"] = _keypoint_loss(
-            model, pyramid, y, boxes, matches, is_positive, training
+            model, pyramid, keypoints, boxes, matches, is_positive, training
         )
     return losses
 
@@ -58,23 +72,29 @@ def _rpn_losses(model, logits, deltas, anchors, y, image_sizes, step, samples):
     return dict(zip(("rpn_objectness_loss", "rpn_box_loss"), values, strict=True))
 
 
-def _sample_rois(model, proposals, y, step, samples):
-    """The RoIs to learn from: `boxes [B, S, 4]`, their objects, classes and `Samples`."""
+def _label_proposals(model, proposals, y):
+    """Proposals and objects `[B, N, 4]`, their labels `[B, N]` and their objects' rows `[B, N]`."""
     # Objects stand among the proposals, so that the heads have positives from the first step.
     objects = tf.where(L.learnable(y)[..., None], y["boxes"], 0.0)
     proposals = tf.concat([proposals, objects], axis=1)
     labels, matches = L.assign(proposals, y, model.roi_iou, model.roi_iou, False)
     has_area = tf.reduce_all(proposals[..., 2:] > proposals[..., :2], axis=-1)
-    labels = tf.where(has_area, labels, -1)
-    rois = samples.get("rois")
-    if rois is None:
-        rois = _sample(
-            model, labels, y, step, model.rois_per_image, model.positive_fraction, stream=1
-        )
-    boxes = tf.gather(proposals, rois.indices, batch_dims=1)  # [B, S, 4]
-    matches = tf.gather(matches, rois.indices, batch_dims=1)
-    classes = tf.gather(y["classes"], matches, batch_dims=1)
-    return boxes, matches, tf.where(rois.is_positive, classes, model.num_classes), rois
+    return proposals, tf.where(has_area, labels, -1), matches
+
+
+def _keypoint_rois(model, candidates, keypoints, y, step):
+    """As many RoIs of objects with joints as the head may learn from, however few there are."""
+    boxes, labels, matches = candidates
+    has_joints = tf.reduce_any(keypoints[..., 2] > 0, axis=-1)  # [B, M]
+    has_joints = tf.gather(has_joints, matches, batch_dims=1)
+    labels = tf.where((labels > 0) & has_joints, 1, -1)
+    rois = _sample(model, labels, y, step, model.keypoint_rois_per_image, 1.0, stream=2)
+    return *_rows((boxes, labels, matches), rois), rois.is_positive
+
+
+def _rows(candidates, rois) -> tuple[tf.Tensor, tf.Tensor]:
+    boxes, _, matches = candidates
+    return tuple(tf.gather(rows, rois.indices, batch_dims=1) for rows in (boxes, matches))
 
 
 def _box_losses(model, pyramid, boxes, matches, classes, rois, y, training):
@@ -104,14 +124,16 @@ def _mask_loss(model, pyramid, y, image_sizes, boxes, matches, classes, is_posit
     return L.mask_loss(logits, classes, targets, tf.cast(has_mask, tf.float32))
 
 
-def _keypoint_loss(model, pyramid, y, boxes, matches, is_positive, training):
+def _keypoint_loss(model, pyramid, keypoints, boxes, matches, is_positive, training):
     logits = model.keypoint_head(model.keypoint_pooling(pyramid[:-1], boxes), training=training)
-    keypoints = tf.gather(_annotated_keypoints(model, y), matches, batch_dims=1)  # [B, P, K, 3]
+    keypoints = tf.gather(keypoints, matches, batch_dims=1)  # [B, P, K, 3]
     cells, is_valid = L.keypoint_targets(keypoints, boxes, logits.shape[2])
     normalizer = None
     if not model.keypoint_loss_by_visible:
-        most = model.rois_per_image * model.positive_fraction * model.keypoints
-        normalizer = tf.cast(tf.shape(boxes)[0], tf.float32) * most
+        most = model.keypoint_rois_per_image
+        if most is None:
+            most = model.rois_per_image * model.positive_fraction
+        normalizer = tf.cast(tf.shape(boxes)[0], tf.float32) * (most * model.keypoints)
     return L.keypoint_loss(logits, cells, is_valid & is_positive[..., None], normalizer)
 
 
@@ -126,6 +148,6 @@ def _annotated_keypoints(model, y) -> tf.Tensor:
 
 def _sample(model, labels, y, step, count: int, positive_fraction: float, stream: int):
     priorities = L.random_priorities(
-        2 * model.seed + stream, step, y["image_id"], tf.shape(labels)[1]
+        SAMPLING_STREAMS * model.seed + stream, step, y["image_id"], tf.shape(labels)[1]
     )
     return L.sample(labels, priorities, count, positive_fraction)

@@ -50,6 +50,7 @@ WITHOUT_USE = (
     "keypoint_convs",
     "keypoint_decoding",
     "keypoint_loss_by_visible",
+    "keypoint_rois_per_image",
 )
 
 

@@ -178,6 +178,25 @@ def test_loss_is_of_the_positives_and_their_joints(batch):
     nobody = Samples(rois.indices, tf.zeros([2, 3], tf.bool), everything)
     losses = model.compute_losses(x, y, samples={**samples, "rois": nobody})
     assert float(losses["keypoint_loss"]) == 0 < float(losses["class_loss"])
+    # RoIs of its own: every object with joints, though no RoI of the other heads is positive.
+    samples["rois"] = nobody
+    for by_visible, divisor in ((True, 16), (False, 2 * 5 * JOINTS)):
+        own = keypoint_model(keypoint_rois_per_image=5, keypoint_loss_by_visible=by_visible)
+        own.set_weights(model.get_weights())
+        loss = own.compute_losses(x, y, samples=samples)["keypoint_loss"]
+        assert float(loss) == pytest.approx(expected * 16 / divisor, rel=1e-5)
+
+
+def test_keypoint_rois_are_drawn_anew_every_step(batch):
+    model, (x, y) = keypoint_model(keypoint_rois_per_image=1), batch
+    samples = {"proposals": tf.zeros([2, 0, 4])}  # one of three objects an image each time
+    losses = [
+        float(model.compute_losses(x, y, step=step, samples=samples)["keypoint_loss"])
+        for step in (0, 0, 1, 2, 3)
+    ]
+    assert losses[0] == losses[1] and len(set(losses)) > 2
+    with pytest.raises(ValueError, match="keypoint_rois_per_image must be at least 1"):
+        keypoint_model(keypoint_rois_per_image=0)
 
 
 @pytest.mark.parametrize("case", ["no joints", "no rows", "padding"])
