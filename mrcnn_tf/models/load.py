@@ -1,6 +1,8 @@
 """Read a saved model."""
 
+import json
 import os
+import typing
 import zipfile
 
 import keras
@@ -27,6 +29,21 @@ def load(path: str | os.PathLike, compile: bool = True) -> keras.Model:
     >>> model = mrcnn_tf.load("runs/nuclei/best.keras")
     >>> detections = model(image[None])
     """
+    return keras.saving.load_model(_checked(path), compile=compile)
+
+
+def saved_config(path: str | os.PathLike) -> dict[str, typing.Any]:
+    """The constructor arguments of a saved model, without building it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a saved Keras model.
+    """
+    with zipfile.ZipFile(_checked(path)) as file:
+        return json.loads(file.read("config.json"))["config"]
+
+
+def _checked(path: str | os.PathLike) -> str:
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(
@@ -37,4 +54,4 @@ def load(path: str | os.PathLike, compile: bool = True) -> keras.Model:
             f"{path!r} is not a whole .keras file (it is damaged, or of another format): save the "
             "model again with model.save('NAME.keras')."
         )
-    return keras.saving.load_model(path, compile=compile)
+    return path

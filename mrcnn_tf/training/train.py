@@ -15,6 +15,7 @@ from mrcnn_tf.models import MaskRCNN
 from mrcnn_tf.training.callbacks import LogEpochs, SaveLastAndBest, StopOnNonFiniteLoss
 from mrcnn_tf.training.optimizer import make_optimizer
 from mrcnn_tf.training.recipe import Recipe
+from mrcnn_tf.weights import preset_arguments
 
 
 def build_model(dataset: CocoDataset, recipe: Recipe, options: dict[str, typing.Any]) -> MaskRCNN:
@@ -55,8 +56,8 @@ def train(
 ) -> tuple[MaskRCNN, dict[str, list[float]]]:
     """Train on one split of a COCO folder and measure AP on another.
 
-    With `options["keypoints"]`, joints are learnt and measured beside boxes and masks; those of
-    COCO's `instances_X.json` are read from the `person_keypoints_X.json` beside it.
+    If the options or the preset have `keypoints`, joints are learnt and measured beside boxes and
+    masks; those of COCO's `instances_X.json` are read from the `person_keypoints_X.json` beside it.
 
     Writes into `out`: `settings.json` (everything the run was started with), `log.csv` (losses
     and AP by epoch), `model.keras` (the last state) and `best.keras` (the highest mask AP, or box
@@ -81,6 +82,9 @@ def train(
     """
     recipe, options = recipe or Recipe(), dict(options or {})
     options.setdefault("seed", recipe.seed)
+    joints = preset_arguments(recipe.preset).get("keypoints")
+    if joints:
+        options.setdefault("keypoints", joints)
     images, annotations = find_split(data, train_split)
     val = find_split(data, val_split) if val_split else None
     dataset = CocoDataset(

@@ -8,7 +8,7 @@ from mrcnn_tf.weights.detectron2 import (
     model_from_detectron2,
 )
 from mrcnn_tf.weights.download import PublishedFile, published_file
-from mrcnn_tf.weights.load_preset import copy_matching_weights, model_from_preset
+from mrcnn_tf.weights.load_preset import copy_matching_weights, model_from_preset, preset_arguments
 from mrcnn_tf.weights.matterport import load_matterport_weights, model_from_matterport
 from mrcnn_tf.weights.presets import PRESETS, Preset, PublishedDetector
 from mrcnn_tf.weights.torch_files import read_state_dict, read_torch_file
@@ -36,6 +36,7 @@ __all__ = [
     "model_from_matterport",
     "model_from_preset",
     "model_from_torchvision",
+    "preset_arguments",
     "published_file",
     "read_array_pickle",
     "read_state_dict",

@@ -5,10 +5,28 @@ import typing
 
 import keras
 
-from mrcnn_tf.models.load import load
+from mrcnn_tf.models.load import load, saved_config
 from mrcnn_tf.weights.backbone import load_backbone_weights
 from mrcnn_tf.weights.download import published_file
 from mrcnn_tf.weights.presets import PRESETS
+
+
+def preset_arguments(preset: str) -> dict[str, typing.Any]:
+    """Constructor arguments of a preset, or of the model in a `.keras` file.
+
+    Raises:
+        ValueError: the preset is not known, or the file is not a saved Keras model.
+        FileNotFoundError: there is no such file.
+
+    Example:
+
+    >>> preset_arguments("keypointrcnn_resnet50_fpn")["keypoints"]
+    17
+    """
+    if preset in PRESETS:
+        return dict(PRESETS[preset].arguments)
+    _check_name(preset)
+    return saved_config(preset)
 
 
 def model_from_preset(
@@ -34,12 +52,8 @@ def model_from_preset(
         OSError: a download failed.
     """
     arguments = {name: value for name, value in arguments.items() if value is not None}
+    _check_name(preset)
     entry = PRESETS.get(preset)
-    if entry is None and not preset.endswith(".keras"):
-        raise ValueError(
-            f"Preset {preset!r} is not known. Known: {', '.join(PRESETS)}; or give the path of a "
-            ".keras file."
-        )
     detector = entry.detector if entry else None
     if weights_file is not None and not (detector and load_weights):
         raise ValueError(
@@ -66,6 +80,14 @@ def model_from_preset(
     if load_weights:
         load_backbone_weights(model, entry.backbone_weights)
     return model
+
+
+def _check_name(preset: str) -> None:
+    if preset not in PRESETS and not preset.endswith(".keras"):
+        raise ValueError(
+            f"Preset {preset!r} is not known. Known: {', '.join(PRESETS)}; or give the path of a "
+            ".keras file."
+        )
 
 
 def _changed(model_class, source, name: str, load_weights: bool, arguments: dict) -> keras.Model:

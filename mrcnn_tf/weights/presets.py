@@ -149,6 +149,16 @@ PRESETS = {
         {**_SMALL, "mask": False},
         "imagenet",
     ),
+    "keypointrcnn_resnet50_fpn": Preset(
+        "Keypoint R-CNN as published: persons and COCO's 17 joints; backbone from ImageNet.",
+        {**_PERSON, "backbone": "resnet50"},
+        "imagenet",
+    ),
+    "keypointrcnn_efficientnet_lite0_fpn": Preset(
+        "Persons and joints, half as wide, for a CPU or a small GPU; backbone from ImageNet.",
+        {**_PERSON, **_SMALL, "keypoint_channels": 256, "keypoint_convs": 4},
+        "imagenet",
+    ),
     "torchvision/maskrcnn_resnet50_fpn_coco": _torchvision(
         "torchvision's MaskRCNN_ResNet50_FPN_Weights.COCO_V1.",
         "maskrcnn_resnet50_fpn_coco-bf2d0c1e",

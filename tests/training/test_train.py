@@ -131,6 +131,10 @@ def test_joints_are_learnt_where_the_model_has_some(scenes, tmp_path):
     with open(tmp_path / "run" / "log.csv") as file:
         row = next(csv.DictReader(file))
     assert float(row["keypoint_loss"]) > 0 and 0 <= float(row["val_keypoint_ap"]) <= 1
+    # A model with joints goes on learning them.
+    words[-1], joints[0] = str(tmp_path / "again"), f"preset={out}/model.keras"
+    assert main([*words, *joints, "steps=1", "batch_size=2"]) == 0
+    assert mrcnn_tf.load(tmp_path / "again" / "model.keras").keypoint_skeleton == [[0, 1]]
 
 
 def test_figures_of_a_scene_have_joints(scenes):
