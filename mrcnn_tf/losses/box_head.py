@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from mrcnn_tf.boxes import encode_boxes
-from mrcnn_tf.losses.smooth_l1 import smooth_l1
+from mrcnn_tf.losses.box_regression import box_regression
 
 
 def class_loss(logits: tf.Tensor, classes: tf.Tensor, is_valid: tf.Tensor) -> tf.Tensor:
@@ -31,6 +30,7 @@ def box_loss(
     is_valid: tf.Tensor,
     weights: tuple[float, ...],
     beta: float,
+    method: str = "smooth_l1",
 ) -> tf.Tensor:
     """Regression loss of the positive RoIs' own class, divided by all valid RoIs.
 
@@ -46,13 +46,14 @@ def box_loss(
         is_valid: `[B, S]` bool.
         weights: factors of the deltas, see `encode_boxes`.
         beta: of the smooth L1 loss.
+        method: see `box_regression`.
 
     Returns:
         Scalar float32.
     """
     num_sets = deltas.shape[2]
     chosen = tf.gather(deltas, tf.minimum(classes, num_sets - 1), axis=2, batch_dims=2)
-    wanted = tf.stop_gradient(encode_boxes(boxes, rois, weights))
-    distance = smooth_l1(wanted, chosen, beta) * tf.cast(is_positive, tf.float32)
+    distance = box_regression(method, chosen, rois, boxes, weights, beta)
+    distance *= tf.cast(is_positive, tf.float32)
     count = tf.maximum(tf.reduce_sum(tf.cast(is_valid, tf.float32)), 1.0)
     return tf.reduce_sum(distance) / count

@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from mrcnn_tf.boxes import encode_boxes
 from mrcnn_tf.losses.assign import assign
-from mrcnn_tf.losses.sampling import IGNORED, Samples
-from mrcnn_tf.losses.smooth_l1 import smooth_l1
+from mrcnn_tf.losses.box_regression import box_regression
+from mrcnn_tf.losses.focal import focal_loss
+from mrcnn_tf.losses.sampling import IGNORED, POSITIVE, Samples
 
 
 def rpn_labels(
@@ -35,6 +35,7 @@ def rpn_losses(
     samples: Samples,
     boxes: tf.Tensor,
     beta: float = 1.0 / 9,
+    method: str = "smooth_l1",
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Objectness and box loss over the sampled anchors, as torchvision normalises them.
 
@@ -49,6 +50,7 @@ def rpn_losses(
         samples: chosen anchors.
         boxes: `[B, M, 4]` objects, pixels.
         beta: of the smooth L1 loss.
+        method: see `box_regression`.
 
     Returns:
         Two float32 scalars: objectness loss, box loss. 0 if nothing was sampled.
@@ -63,6 +65,23 @@ def rpn_losses(
     chosen_deltas = tf.gather(deltas, samples.indices, batch_dims=1)  # [B, S, 4]
     chosen_anchors = tf.gather(anchors, samples.indices)
     rows = tf.gather(matches, samples.indices, batch_dims=1)
-    wanted = encode_boxes(tf.gather(boxes, rows, batch_dims=1), chosen_anchors)
-    distance = smooth_l1(tf.stop_gradient(wanted), chosen_deltas, beta)
+    objects = tf.gather(boxes, rows, batch_dims=1)
+    distance = box_regression(method, chosen_deltas, chosen_anchors, objects, beta=beta)
     return objectness_loss, tf.reduce_sum(distance * is_positive) / count
+
+
+def rpn_focal_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Objectness loss of all anchors that are positive or negative, none of them sampled.
+
+    Args:
+        logits: `[B, A]` float32.
+        labels: `[B, A]` int32, see `rpn_labels`.
+
+    Returns:
+        Scalar float32: the sum, divided by the positive anchors of the batch.
+
+    Reference: Lin et al., Focal Loss for Dense Object Detection, 2017, section 3.
+    """
+    is_positive = tf.cast(labels == POSITIVE, tf.float32)
+    losses = focal_loss(is_positive, logits) * tf.cast(labels != IGNORED, tf.float32)
+    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(is_positive), 1.0)

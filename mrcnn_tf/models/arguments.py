@@ -67,6 +67,21 @@ def check_config_version(version: int) -> None:
         )
 
 
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse what is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} is one of {', '.join(choices)}; got {value!r}.")
+
+
+def check_head_norm(head_norm: str | None, has_convolutions: bool) -> None:
+    """Refuse a normalisation that would be left out without a word."""
+    if head_norm is not None and not has_convolutions:
+        raise ValueError(
+            f"head_norm={head_norm!r} has no convolution to follow; give box_conv, e.g. "
+            "(256, 256, 256, 256), or leave head_norm out"
+        )
+
+
 def check_pair(name: str, value) -> tuple:
     """Two numbers as a tuple.
 

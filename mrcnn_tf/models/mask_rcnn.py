@@ -13,10 +13,12 @@ from mrcnn_tf.layers import (
     NormalizeImages,
     RPNHead,
 )
-from mrcnn_tf.losses import select_class
+from mrcnn_tf.losses import BOX_REGRESSIONS, select_class
 from mrcnn_tf.models.arguments import (
     CONFIG_VERSION,
+    check_choice,
     check_config_version,
+    check_head_norm,
     check_keypoints,
     check_labels,
     check_pair,
@@ -72,6 +74,7 @@ class MaskRCNN(ReplaceableLayers, Detector):
         rpn_nms_threshold: IoU of the proposals' NMS.
         rpn_iou: anchors are positive from the second IoU on and negative below the first.
         rpn_beta: smooth L1 loss's beta in the RPN.
+        rpn_focal: learn objectness from all anchors by the focal loss, not from sampled ones.
         anchors_per_image: anchors sampled for the RPN's losses, at most half of them positive.
         roi_iou: IoU with an object from which a proposal is positive.
         rois_per_image: RoIs sampled for the heads' losses.
@@ -86,6 +89,7 @@ class MaskRCNN(ReplaceableLayers, Detector):
         box_fc: widths of the box head's fully connected layers.
         box_weights: factors of the box deltas.
         box_beta: smooth L1 loss's beta in the box head.
+        box_regression: loss of the boxes of RPN and box head: `"smooth_l1"`, `"giou"`, `"ciou"`.
         class_agnostic_boxes: one box per RoI instead of one per class.
         mask_pool_size: bins of the mask head's features; masks have twice as many.
         mask_channels: width of the mask head.
@@ -174,6 +178,7 @@ class MaskRCNN(ReplaceableLayers, Detector):
         rpn_nms_threshold: float = 0.7,
         rpn_iou: tuple[float, float] = (0.3, 0.7),
         rpn_beta: float = 1.0 / 9,
+        rpn_focal: bool = False,
         anchors_per_image: int = 256,
         roi_iou: float = 0.5,
         rois_per_image: int = 512,
@@ -187,6 +192,7 @@ class MaskRCNN(ReplaceableLayers, Detector):
         box_fc: tuple[int, ...] = (1024, 1024),
         box_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0),
         box_beta: float = 1.0 / 9,
+        box_regression: str = "smooth_l1",
         class_agnostic_boxes: bool = False,
         mask_pool_size: int = 14,
         mask_channels: int = 256,
@@ -239,12 +245,9 @@ class MaskRCNN(ReplaceableLayers, Detector):
         self.rpn_iou, self.roi_iou = check_pair("rpn_iou", rpn_iou), roi_iou
         if rpn_iou[0] > rpn_iou[1]:
             raise ValueError(f"rpn_iou {rpn_iou} must be (negative below, positive from).")
-        if head_norm is not None and not (box_conv or (mask and mask_convs)):
-            raise ValueError(
-                f"head_norm={head_norm!r} has no convolution to follow; give box_conv, e.g. "
-                "(256, 256, 256, 256), or leave head_norm out"
-            )
-        self.rpn_beta = rpn_beta
+        check_head_norm(head_norm, has_convolutions=bool(box_conv or (mask and mask_convs)))
+        check_choice("box_regression", box_regression, BOX_REGRESSIONS)
+        self.rpn_beta, self.rpn_focal, self.box_regression = rpn_beta, rpn_focal, box_regression
         self.anchors_per_image, self.rois_per_image = anchors_per_image, rois_per_image
         self.positive_fraction = positive_fraction
         self.box_weights, self.box_beta = tuple(box_weights), box_beta

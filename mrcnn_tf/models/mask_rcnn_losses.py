@@ -68,8 +68,13 @@ def _rpn_losses(model, logits, deltas, anchors, y, image_sizes, step, samples):
     chosen = samples.get("anchors")
     if chosen is None:
         chosen = _sample(model, labels, y, step, model.anchors_per_image, 0.5, stream=0)
-    values = L.rpn_losses(logits, deltas, anchors, matches, chosen, y["boxes"], model.rpn_beta)
-    return dict(zip(("rpn_objectness_loss", "rpn_box_loss"), values, strict=True))
+    boxes, method = y["boxes"], model.box_regression
+    objectness_loss, box_loss = L.rpn_losses(
+        logits, deltas, anchors, matches, chosen, boxes, model.rpn_beta, method
+    )
+    if model.rpn_focal:
+        objectness_loss = L.rpn_focal_loss(logits, labels)
+    return {"rpn_objectness_loss": objectness_loss, "rpn_box_loss": box_loss}
 
 
 def _label_proposals(model, proposals, y):
@@ -111,6 +116,7 @@ def _box_losses(model, pyramid, boxes, matches, classes, rois, y, training):
             rois.is_valid,
             model.box_weights,
             model.box_beta,
+            model.box_regression,
         ),
     }
 

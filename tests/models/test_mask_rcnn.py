@@ -338,6 +338,25 @@ def test_beta_of_the_rpn(batch):
     assert straight == pytest.approx(smooth, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ({"box_regression": "giou"}, ("rpn_box_loss", "box_loss")),
+        ({"box_regression": "ciou"}, ("rpn_box_loss", "box_loss")),
+        ({"rpn_focal": True}, ("rpn_objectness_loss",)),
+    ],
+)
+def test_other_losses(batch, options, changed):
+    x, y = batch
+    usual, other = (floats(tiny_model(**o).compute_losses(x, y)) for o in ({}, options))
+    for name in changed:
+        assert np.isfinite(other[name]) and other[name] > 0
+        assert other.pop(name) != pytest.approx(usual.pop(name), rel=1e-2)
+    assert other == pytest.approx(usual, rel=1e-5)
+    with pytest.raises(ValueError, match="box_regression is one of smooth_l1, giou, ciou; got 'l'"):
+        tiny_model(box_regression="l")
+
+
 def test_wrong_inputs_are_explained(model):
     with pytest.raises(ValueError, match="image\\[None\\]"):
         model(np.zeros((64, 64, 3), "uint8"))
