@@ -105,8 +105,8 @@ class Worker:
         return reply
 
 
-def tensorflow_command() -> list[str]:
-    return [sys.executable, "-m", "mrcnn_tf.benchmark.tensorflow_worker"]
+def tensorflow_command(module: str = "tensorflow_worker") -> list[str]:
+    return [sys.executable, "-m", f"mrcnn_tf.benchmark.{module}"]
 
 
 def torch_command(python: str | os.PathLike) -> list[str]:

@@ -1,7 +1,9 @@
-"""`mrcnn-tf benchmark`: how fast the compiled ops are here, beside those of other libraries."""
+"""`mrcnn-tf benchmark`: how fast ops and models are here, beside those of other libraries."""
 
 import argparse
 import os
+
+from mrcnn_tf.cli import benchmark_inference
 
 EXAMPLES = """
 examples:
@@ -9,13 +11,19 @@ examples:
   mrcnn-tf benchmark ops --cases roi_align_7 nms_12000 --rounds 15 --json figures.json
   mrcnn-tf benchmark ops --peers /opt/torch/bin/python
   mrcnn-tf benchmark ops --quick
+  mrcnn-tf benchmark inference
+  mrcnn-tf benchmark inference --backbone resnet101 --size 640 960 --json figures.json
 
 Ours and the peer take turns on the same inputs, on the CPU with all its cores, each in a process of
-its own; the medians count. Peers are tf.image, torchvision, and "plain": the same op of this
-package in plain TensorFlow. ratio is the peer's time divided by ours, bound the least time that
-this machine's memory allows. Before you measure, let nothing else run.
+its own; the medians count. Before you measure, let nothing else run.
 
-cases:
+ops: peers are tf.image, torchvision, and "plain": the same op of this package in plain TensorFlow.
+ratio is the peer's time divided by ours, bound the least time that this machine's memory allows.
+
+inference: a forward pass to boxes and masks beside torchvision's; then with and without a keypoint
+head, and the convolutions of that head alone.
+
+cases of ops:
 """
 
 _HOW_TO_GET_PEERS = (
@@ -29,15 +37,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
     parser = subparsers.add_parser(
         "benchmark",
-        help="time the compiled ops beside other libraries'",
-        description="Time the compiled ops beside those of other libraries.",
+        help="time ops and models beside other libraries'",
+        description="Time the compiled ops, or whole models, beside those of other libraries.",
         epilog=EXAMPLES + "\n".join(f"  {name:<18} {case.what}" for name, case in CASES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", metavar="ops", choices=("ops",), help="what is timed: the ops")
-    parser.add_argument(
-        "--cases", nargs="+", metavar="CASE", default=list(CASES), help="some of the cases only"
-    )
+    parser.add_argument("what", choices=("ops", "inference"), help="what is timed")
     parser.add_argument(
         "--rounds", type=int, default=7, metavar="N", help="turns of either side (default: 7)"
     )
@@ -47,23 +52,27 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         help="Python that has torch, torchvision and pycocotools "
         "(default: .venv-peers/bin/python if it is there)",
     )
-    parser.add_argument(
+    parser.add_argument("--json", metavar="FILE", help="also write the rows to a JSON file")
+    group = parser.add_argument_group("options of ops")
+    group.add_argument("--cases", nargs="+", metavar="CASE", help="some of the cases only")
+    group.add_argument(
         "--quick",
         action="store_true",
+        default=None,
         help="an eighth of every size, to see that everything runs; such figures mean nothing",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the rows to a JSON file")
+    benchmark_inference.add_options(parser)
     parser.set_defaults(run=run)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
+    from mrcnn_tf.benchmark import find_peers
 
-    from mrcnn_tf.benchmark import count_rows, find_peers, run_cases
-    from mrcnn_tf.data.write_json import write_json
-
+    of_the_other = benchmark_inference.DEFAULTS if args.what == "ops" else ("cases", "quick")
+    for name in of_the_other:
+        if getattr(args, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} is no option of benchmark {args.what}")
     peers = args.peers or find_peers()
     if args.peers and not os.access(args.peers, os.X_OK):
         raise ValueError(f"--peers: there is no program {args.peers}; see scripts/setup_peers")
@@ -72,15 +81,28 @@ def run(args: argparse.Namespace) -> int:
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if busy > 0.5:
         print(f"other programs keep {busy:.1f} cores busy: the figures will be off, ratios as well")
+    if args.what == "inference":
+        return benchmark_inference.run_inference(args, peers)
+    return _run_ops(args, peers)
+
+
+def _run_ops(args: argparse.Namespace, peers) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mrcnn_tf.benchmark import CASES, count_rows, run_cases
+    from mrcnn_tf.data.write_json import write_json
+
+    cases, is_quick = args.cases or list(CASES), bool(args.quick)
     rows = []
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("starting", total=count_rows(args.cases, peers is not None))
+            task = progress.add_task("starting", total=count_rows(cases, peers is not None))
             for row in run_cases(
-                args.cases,
+                cases,
                 args.rounds,
                 peers,
-                args.quick,
+                is_quick,
                 tell=lambda text: progress.update(task, description=text),
             ):
                 rows.append(row)
@@ -90,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         if rows:
             console = Console()
             # A file has no width; 80 columns would cut the names.
-            Console(width=None if console.is_terminal else 140).print(_table(rows, args.quick))
+            Console(width=None if console.is_terminal else 140).print(_table(rows, is_quick))
             if args.json:
                 write_json(args.json, rows)
     return 0

@@ -74,11 +74,15 @@ class KeypointHead(keras.layers.Layer):
         shape = tf.shape(pooled)
         height, width = pooled.shape[2], pooled.shape[3]
         features = tf.reshape(pooled, [-1, height, width, self.in_channels])
-        for layer in self.convs:
-            features = layer(features)
-        logits = tf.cast(self.logits(features), tf.float32)
+        logits = tf.cast(self.convolve(features), tf.float32)
         logits = tf.image.resize(logits, [height * 4, width * 4])
         return tf.reshape(logits, [shape[0], shape[1], height * 4, width * 4, self.num_keypoints])
+
+    def convolve(self, features):
+        """The convolutions alone: `[R, h, w, in_channels]` to `[R, 2h, 2w, num_keypoints]`."""
+        for layer in self.convs:
+            features = layer(features)
+        return self.logits(features)
 
     def get_config(self):
         return {

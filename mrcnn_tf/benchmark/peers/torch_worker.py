@@ -6,8 +6,10 @@ import torch
 import torchvision
 from pycocotools import mask as mask_utils
 from serve import serve
+from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.roi_heads import paste_masks_in_image, project_masks_on_boxes
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
@@ -143,6 +145,31 @@ def mask_targets(tensors, side):
     )
 
 
+def mask_rcnn(tensors, backbone):
+    """`maskrcnn_resnet50_fpn` with any ResNet; its parts before masks are pasted into the image."""
+    torch.manual_seed(0)
+    features = resnet_fpn_backbone(backbone_name=backbone, weights=None)
+    most, num_classes = int(tensors["max_detections"]), 81
+    # The image has its size already.
+    options = {"box_detections_per_img": most, "_skip_resize": True}
+    model = MaskRCNN(features, num_classes, **options).eval()
+    # As `every_proposal_counts` of `tensorflow_models.py` does it.
+    predictor = model.roi_heads.box_predictor
+    for layer in (model.rpn.head.bbox_pred, predictor.bbox_pred, predictor.cls_score):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    predictor.cls_score.bias[1] = float(np.log(num_classes - 1))
+    pictures = [image.permute(2, 0, 1).contiguous() / 255 for image in tensors["images"]]
+
+    def call():
+        images, _ = model.transform(pictures)
+        pyramid = model.backbone(images.tensors)
+        proposals, _ = model.rpn(images, pyramid)
+        return model.roi_heads(pyramid, proposals, images.image_sizes)[0]
+
+    return call, lambda found: {"num_detections": np.array([len(one["boxes"]) for one in found])}
+
+
 def _channels_first(features):
     return features.permute(0, 3, 1, 2).contiguous()
 
@@ -168,6 +195,7 @@ CASES = {
     "masks_to_rle": masks_to_rle,
     "match_boxes": match_boxes,
     "mask_targets": mask_targets,
+    "mask_rcnn": mask_rcnn,
 }
 
 
