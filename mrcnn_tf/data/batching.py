@@ -1,8 +1,7 @@
-"""From image ids to padded batches: order of the epochs, parallel loading, padding."""
+"""From image ids to padded batches: parallel loading, padding."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -25,34 +24,6 @@ _TYPES = {
     "mask_shapes": tf.int32,
     "mask_boxes": tf.float32,
 }
-
-
-def image_stream(
-    image_ids: list[int], shuffle: bool, seed: int, initial_epoch: int, repeat: bool | int
-) -> tf.data.Dataset:
-    """A dataset of (image id, epoch), int64 scalars.
-
-    Every pass over it is the next epoch, and the order of an epoch depends on the seed and the
-    number of the epoch only.
-    """
-    ids = np.array(image_ids, np.int64)
-    epochs = itertools.count(initial_epoch)
-
-    def next_pass() -> tuple[np.ndarray, np.ndarray]:
-        epoch = next(epochs)
-        order = np.random.default_rng([2, seed, epoch]).permutation(ids) if shuffle else ids
-        return order, np.full_like(order, epoch)
-
-    def one_pass(_: tf.Tensor) -> tf.data.Dataset:
-        order, epoch = tf.numpy_function(next_pass, [], [tf.int64, tf.int64])
-        order.set_shape([len(ids)])
-        epoch.set_shape([len(ids)])
-        return tf.data.Dataset.from_tensor_slices((order, epoch))
-
-    passes = tf.data.Dataset.range(1)
-    if repeat is not False:
-        passes = passes.repeat(None if repeat is True else repeat)
-    return passes.flat_map(one_pass)
 
 
 def batched(
@@ -153,14 +124,6 @@ def padded_fields(
     if sample.keypoints is not None:
         fields["keypoints"] = objects(sample.keypoints)
     return fields
-
-
-def cardinality(num_images: int, batch_size: int, repeat: bool | int, drop_remainder: bool) -> int:
-    """Number of batches of one iteration over the dataset."""
-    if repeat is True:
-        return tf.data.INFINITE_CARDINALITY
-    count = num_images * (repeat or 1)
-    return count // batch_size if drop_remainder else -(-count // batch_size)
 
 
 def _blank(keypoints: int) -> Sample:

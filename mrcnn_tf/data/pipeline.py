@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import warnings
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from mrcnn_tf.data.batching import batched, cardinality, image_stream
+from mrcnn_tf.data.batch_order import BatchOrder, aspect_ratio_buckets, image_stream
+from mrcnn_tf.data.batching import batched
 from mrcnn_tf.data.coco_dataset import CocoDataset
 from mrcnn_tf.data.sample_reader import SampleReader, resize
 from mrcnn_tf.data.transforms import Augmentation, Sample, augment, draw, resample_masks, rescale
@@ -39,6 +41,9 @@ def coco(
     cache: bool | str | os.PathLike = False,
     seed: int = 0,
     initial_epoch: int = 0,
+    initial_step: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    bucket_by_aspect_ratio: bool | Sequence[float] = False,
     repeat: bool | int = False,
     drop_remainder: bool = False,
     category_ids: Sequence[int] | None = None,
@@ -85,7 +90,7 @@ def coco(
         images: folder of the images, or a `CocoDataset`, which then has been given the
             `annotations`, `category_ids`, `image_ids` and `on_error`.
         annotations: COCO annotation file.
-        batch_size: images a batch.
+        batch_size: images a batch; with `shard`, images of the worker's own part of it.
         size: (short side, long side): the short side is brought to the first unless the long one
             would pass the second. An int n means (n, n): the image fits an n x n square.
         shuffle: a new order every epoch, over the whole dataset.
@@ -106,19 +111,34 @@ def coco(
             With `scale_jitter` images are kept at their original size.
         seed: seed of all random choices.
         initial_epoch: number of the first pass, to go on with an interrupted training.
+        initial_step: go on with this batch, counted from the first of `initial_epoch` over all
+            passes: what `skip` gives on the stream of all passes, but no image is read for it.
+        shard: (index, count): what one of `count` workers reads. The k-th batches of all workers,
+            in their order, are the k-th batch of one process with `batch_size * count`: worker 0
+            has its first `batch_size` rows. `initial_step` counts these common batches, and
+            `drop_remainder` leaves out the last of them if it is smaller for all workers alike.
+            Without it the last workers have fewer images in it or none, which is right for
+            evaluation; workers that wait for each other need `drop_remainder` or `repeat=True`.
+        bucket_by_aspect_ratio: batches of images of similar shape, which are padded less: True
+            for landscape and portrait apart, as in Detectron2, or the increasing boundaries of
+            width / height, `(0.5, 0.63, 0.79, 1, 1.26, 1.59, 2)` in torchvision's reference. The
+            few images that are left in the buckets at the end are batched together, so that the
+            number of batches stays.
         repeat: True for an endless dataset, n for n epochs; batches run over the epoch's end.
         drop_remainder: leave out the last batch if it is smaller.
         category_ids: see `CocoDataset`; give `model.category_ids` for validation data.
         image_ids: see `CocoDataset`; n for the first n images, e.g. to overfit on a few.
         on_error: `"raise"`, or `"skip"` to leave out images and annotations that are faulty. The
-            number of batches is then unknown before the first epoch ends.
+            number of batches is then unknown before the first epoch ends, and as batches close up
+            over what is left out, `initial_step` and `shard` count as if nothing were.
         image_resize: `"antialias"`, `"torchvision"`, `"detectron2"` or `"matterport"`, see
             `mrcnn_tf.ops.resize_image`; give `model.image_resize`. Pixels are rounded to whole
             values here by all of them, which torchvision does not do.
 
     Returns:
         The dataset, with attributes `source` (the `CocoDataset`) and `skipped` (its dict of what
-        was left out, by reason). Its cardinality is known unless `on_error="skip"`.
+        was left out, by reason). Its cardinality is known unless `on_error="skip"`, or
+        `initial_step` lies within a pass, which is then shorter than the next ones.
 
     Raises:
         FileNotFoundError: see `CocoDataset`.
@@ -135,7 +155,9 @@ def coco(
     dataset = _as_dataset(images, annotations, category_ids, image_ids, on_error)
     size = _checked_size(size)
     check_method("image_resize", image_resize)
-    _check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, repeat)
+    _check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, initial_step, repeat)
+    index, count = _checked_shard(shard)
+    boundaries = _checked_boundaries(bucket_by_aspect_ratio, pad_to)
     augmentation = Augmentation(flip, vertical_flip, transpose, _checked_jitter(scale_jitter))
     ids = _kept_images(dataset, drop_empty)
     max_objects = _object_limit(dataset, ids, max_objects)
@@ -158,11 +180,22 @@ def coco(
         sample = augment(sample, choices, pad_to)
         return sample if mask_size is None else resample_masks(sample, mask_size)
 
-    stream = image_stream(ids, shuffle, seed, initial_epoch, repeat)
+    order = BatchOrder(
+        image_ids=np.array(ids, np.int64),
+        batch_size=batch_size * count,
+        shuffle=shuffle,
+        seed=seed,
+        initial_epoch=initial_epoch,
+        epochs=None if repeat is True else int(repeat or 1),
+        drop_remainder=drop_remainder,
+        buckets=aspect_ratio_buckets([dataset.size(i) for i in ids], boundaries),
+        shard=(index, count),
+    )
+    stream = image_stream(order, initial_step)
     batches = batched(stream, load, batch_size, drop_remainder, max_objects, pad_to, joints)
-    if dataset.on_error == "raise":
-        count = cardinality(len(ids), batch_size, repeat, drop_remainder)
-        batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    cardinality = order.cardinality(initial_step)
+    if dataset.on_error == "raise" and cardinality != tf.data.UNKNOWN_CARDINALITY:
+        batches = batches.apply(tf.data.experimental.assert_cardinality(cardinality))
     batches = batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
     batches.source = dataset
     batches.skipped = dataset.skipped
@@ -203,13 +236,45 @@ def _checked_jitter(jitter: tuple[float, float] | None) -> tuple[float, float] |
     return low, high
 
 
-def _check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, repeat) -> None:
+def _checked_shard(shard: tuple[int, int]) -> tuple[int, int]:
+    index, count = (int(number) for number in shard)
+    if not 0 <= index < count:
+        raise ValueError(f"shard must be (index, count) with 0 <= index < count, got {shard}")
+    return index, count
+
+
+def _checked_boundaries(
+    bucket_by_aspect_ratio: bool | Sequence[float], pad_to: tuple[int, int] | None
+) -> tuple[float, ...]:
+    if bucket_by_aspect_ratio is False:
+        return ()
+    if pad_to is not None:
+        raise ValueError(
+            f"with pad_to={pad_to} all batches have one shape, so bucket_by_aspect_ratio would "
+            "change nothing; leave one of them out"
+        )
+    if bucket_by_aspect_ratio is True:
+        return (1.0,)
+    boundaries = tuple(float(boundary) for boundary in bucket_by_aspect_ratio)
+    increasing = all(a < b for a, b in itertools.pairwise((0.0, *boundaries, math.inf)))
+    if not boundaries or not increasing:
+        raise ValueError(
+            "bucket_by_aspect_ratio must be True or increasing, positive boundaries of width / "
+            f"height, got {bucket_by_aspect_ratio}"
+        )
+    return boundaries
+
+
+def _check_arguments(
+    batch_size, max_objects, mask_size, seed, initial_epoch, initial_step, repeat
+) -> None:
     limits = {
         "batch_size": (batch_size, 1),
         "max_objects": (1 if max_objects is None else max_objects, 1),
         "mask_size": (1 if mask_size is None else mask_size, 1),
         "seed": (seed, 0),
         "initial_epoch": (initial_epoch, 0),
+        "initial_step": (initial_step, 0),
         "repeat": (1 if isinstance(repeat, bool) else repeat, 1),
     }
     for name, (value, lowest) in limits.items():

@@ -43,6 +43,44 @@ def test_the_stream_depends_on_the_seed_and_the_epoch_only(files, tmp_path):
     assert unrolled[:14] == passes[0] + passes[1]
 
 
+def test_a_later_step_and_the_parts_of_workers_are_those_of_the_whole_stream(files):
+    settings = {
+        "size": (40, 60),
+        "shuffle": True,
+        "flip": True,
+        "scale_jitter": (0.5, 1.5),
+        "bucket_by_aspect_ratio": True,
+        "repeat": 2,
+    }
+
+    def batches(**changes):
+        return [_batch(y, x) for x, y in data.coco(*files, **{**settings, **changes})]
+
+    whole = batches(batch_size=4)
+    assert [len(batch) for batch in whole] == [4, 4, 4, 2]
+    shapes = [{image.shape[0] > image.shape[1] for _, image, _ in batch} for batch in whole]
+    assert [len(upright) for upright in shapes] == [1, 1, 1, 2]
+    assert _same(batches(batch_size=4, initial_step=2), whole[2:])
+    for index in range(2):
+        rows_of_worker = slice(2 * index, 2 * index + 2)
+        part = [batch[rows_of_worker] for batch in whole if batch[rows_of_worker]]
+        assert _same(batches(batch_size=2, shard=(index, 2)), part)
+        assert _same(batches(batch_size=2, shard=(index, 2), initial_step=1), part[1:])
+
+
+def _batch(y, x):
+    """(id, image without padding, boxes) of each image of a batch."""
+    found = list(rows([(x, y)]))
+    return [(int(row["image_id"]), row["image"], row["boxes"]) for row in found]
+
+
+def _same(first, second) -> bool:
+    def fingerprint(batches):
+        return [[(i, image.tobytes(), b.tobytes()) for i, image, b in batch] for batch in batches]
+
+    return fingerprint(first) == fingerprint(second)
+
+
 def test_number_of_batches(files):
     for settings, count in [
         ({}, 3),
@@ -50,6 +88,9 @@ def test_number_of_batches(files):
         ({"repeat": 3}, 7),
         ({"repeat": True}, tf.data.INFINITE_CARDINALITY),
         ({"on_error": "skip"}, tf.data.UNKNOWN_CARDINALITY),
+        ({"initial_step": 2}, tf.data.UNKNOWN_CARDINALITY),
+        ({"initial_step": 3, "bucket_by_aspect_ratio": True}, 3),
+        ({"initial_step": 8, "repeat": True}, tf.data.INFINITE_CARDINALITY),
     ]:
         dataset = data.coco(*files, batch_size=3, size=NATIVE, **settings)
         assert int(dataset.cardinality()) == count
