@@ -59,7 +59,7 @@ def test_a_later_step_and_the_parts_of_workers_are_those_of_the_whole_stream(fil
     whole = batches(batch_size=4)
     assert [len(batch) for batch in whole] == [4, 4, 4, 2]
     shapes = [{image.shape[0] > image.shape[1] for _, image, _ in batch} for batch in whole]
-    assert [len(upright) for upright in shapes] == [1, 1, 1, 2]
+    assert all(len(upright) == 1 for upright in shapes)
     assert _same(batches(batch_size=4, initial_step=2), whole[2:])
     for index in range(2):
         rows_of_worker = slice(2 * index, 2 * index + 2)
