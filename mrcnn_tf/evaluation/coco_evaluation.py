@@ -22,6 +22,8 @@ class CocoEvaluation(keras.callbacks.Callback):
     logs do not have these names. (`CSVLogger` takes its columns from the first epoch, so with
     `every` above 1 it leaves them out; the history has them.)
 
+    Under a strategy of several workers these share the images, and all get the same figures.
+
     Args:
         images: folder of the images.
         annotations: COCO annotation file.
@@ -100,5 +102,6 @@ class CocoEvaluation(keras.callbacks.Callback):
             self.max_detections,
             self.progress,
             self.keypoint_sigmas,
+            self.model.distribute_strategy,
         )
         logs.update({f"val_{name}": figures[name] for name in _REPORTED if name in figures})

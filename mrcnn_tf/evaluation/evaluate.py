@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 from rich.progress import track
 
+from mrcnn_tf import replicas
 from mrcnn_tf.data.coco_dataset import CocoDataset
 from mrcnn_tf.data.image_files import read_image
 from mrcnn_tf.evaluation.coco_metrics import coco_metrics
@@ -91,8 +93,12 @@ def evaluate_dataset(
     max_detections: int | None = None,
     progress: bool = True,
     keypoint_sigmas: Sequence[float] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> dict[str, float]:
-    """`evaluate` for a predictor and a dataset that exist already, to use them more than once."""
+    """`evaluate` for a predictor and a dataset that exist already, to use them more than once.
+
+    The workers of a `strategy` share the images; all of them get the figures of all images.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     max_detections = checked_max_detections(predictor.model, max_detections)
@@ -100,13 +106,14 @@ def evaluate_dataset(
     has_joints = check_joints(predictor.model, dataset, keypoint_sigmas)
     # Predictions without a class in the dataset cannot count; pycocotools ignores them.
     results, has_masks = [], getattr(predictor.model, "mask", True)
-    batches = _batches(dataset, predictor, batch_size)
+    worker = replicas.worker(strategy)
+    batches = _batches(dataset, predictor, batch_size)[worker.index :: worker.count]
     for ids, arrays in track(
         _one_ahead(lambda ids: (ids, [_read(dataset, i) for i in ids]), batches),
         description=f"evaluating {len(dataset)} images",
         total=len(batches),
         console=Console(stderr=True),
-        disable=not progress,
+        disable=not progress or worker.index > 0,
     ):
         predictions = predictor.predict_batch(arrays)
         for image_id, image, prediction in zip(ids, arrays, predictions, strict=True):
@@ -118,6 +125,7 @@ def evaluate_dataset(
                 *image.shape[:2],
                 whole_pixels=predictor.whole_pixel_masks,
             )
+    results = replicas.gather(strategy, results)
 
     measured = {"box": "bbox"}
     if has_masks and any(a.get("segmentation") for a in dataset.coco.dataset["annotations"]):
@@ -232,6 +240,8 @@ def _read(dataset: CocoDataset, image_id: int) -> np.ndarray:
 
 def _one_ahead(function: Callable, items: list) -> Iterator:
     """`map` that computes the next value in a thread while the current one is used."""
+    if not items:
+        return
     with ThreadPoolExecutor(max_workers=1) as pool:
         following = pool.submit(function, items[0])
         for item in items[1:]:

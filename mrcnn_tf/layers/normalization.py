@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from mrcnn_tf import replicas
+
 NORMALIZATIONS = ("frozen_batch_norm", "batch_norm", "sync_batch_norm", "group_norm")
 
 # Of Detectron2's "GN" and of the paper.
@@ -112,8 +114,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return tf.cast(outputs, self.compute_dtype)
 
     def _total(self, value):
-        replica = tf.distribute.get_replica_context() if self.synchronized else None
-        return replica.all_reduce(tf.distribute.ReduceOp.SUM, value) if replica else value
+        return replicas.total(value) if self.synchronized else value
 
 
 def scale_and_shift(layer) -> tuple[tf.Tensor, tf.Tensor]:

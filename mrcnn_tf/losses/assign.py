@@ -76,7 +76,8 @@ def assign(
 def _covered_by_crowd(candidates: tf.Tensor, targets: dict[str, tf.Tensor]) -> tf.Tensor:
     # Crowds are rare: only as many columns are compared as the batch has, most often none.
     is_crowd = targets["is_crowd"]
-    most = tf.reduce_max(tf.reduce_sum(tf.cast(is_crowd, tf.int32), axis=1))
+    counts = tf.reduce_sum(tf.cast(is_crowd, tf.int32), axis=1)
+    most = tf.maximum(tf.reduce_max(counts), 0)  # of no images, the lowest integer
     present, rows = tf.math.top_k(tf.cast(is_crowd, tf.float32), k=most)
     crowds = tf.gather(targets["boxes"], rows, batch_dims=1)  # [B, C, 4]
     if candidates.shape.rank == 2:

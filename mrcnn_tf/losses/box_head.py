@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from mrcnn_tf import replicas
 from mrcnn_tf.losses.box_regression import box_regression
 
 
@@ -18,7 +19,8 @@ def class_loss(logits: tf.Tensor, classes: tf.Tensor, is_valid: tf.Tensor) -> tf
     """
     weights = tf.cast(is_valid, tf.float32)
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=classes, logits=logits)
-    return tf.reduce_sum(entropy * weights) / tf.maximum(tf.reduce_sum(weights), 1.0)
+    count = replicas.total(tf.reduce_sum(weights))
+    return tf.reduce_sum(entropy * weights) / tf.maximum(count, 1.0)
 
 
 def box_loss(
@@ -55,5 +57,5 @@ def box_loss(
     chosen = tf.gather(deltas, tf.minimum(classes, num_sets - 1), axis=2, batch_dims=2)
     distance = box_regression(method, chosen, rois, boxes, weights, beta)
     distance *= tf.cast(is_positive, tf.float32)
-    count = tf.maximum(tf.reduce_sum(tf.cast(is_valid, tf.float32)), 1.0)
-    return tf.reduce_sum(distance) / count
+    count = replicas.total(tf.reduce_sum(tf.cast(is_valid, tf.float32)))
+    return tf.reduce_sum(distance) / tf.maximum(count, 1.0)

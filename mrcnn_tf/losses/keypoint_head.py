@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mrcnn_tf import replicas
+
 
 def keypoint_targets(
     keypoints: tf.Tensor, boxes: tf.Tensor, side: int
@@ -58,5 +60,5 @@ def keypoint_loss(
     )
     weights = tf.cast(tf.reshape(is_valid, [-1, joints]), tf.float32)
     if normalizer is None:
-        normalizer = tf.maximum(tf.reduce_sum(weights), 1.0)
+        normalizer = tf.maximum(replicas.total(tf.reduce_sum(weights)), 1.0)
     return tf.reduce_sum(entropy * weights) / normalizer

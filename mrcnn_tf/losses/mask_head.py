@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mrcnn_tf import replicas
+
 
 def mask_loss(
     logits: tf.Tensor, classes: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
@@ -20,7 +22,8 @@ def mask_loss(
     chosen = select_class(logits, classes)
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=chosen)
     per_roi = tf.reduce_mean(entropy, axis=[2, 3])
-    return tf.reduce_sum(per_roi * weights) / tf.maximum(tf.reduce_sum(weights), 1.0)
+    count = replicas.total(tf.reduce_sum(weights))
+    return tf.reduce_sum(per_roi * weights) / tf.maximum(count, 1.0)
 
 
 def select_class(logits: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:

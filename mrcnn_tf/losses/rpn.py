@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from mrcnn_tf import replicas
 from mrcnn_tf.losses.assign import assign
 from mrcnn_tf.losses.box_regression import box_regression
 from mrcnn_tf.losses.focal import focal_loss
@@ -58,7 +59,7 @@ def rpn_losses(
     chosen_logits = tf.gather(logits, samples.indices, batch_dims=1)  # [B, S]
     is_positive = tf.cast(samples.is_positive, tf.float32)
     is_valid = tf.cast(samples.is_valid, tf.float32)
-    count = tf.maximum(tf.reduce_sum(is_valid), 1.0)
+    count = tf.maximum(replicas.total(tf.reduce_sum(is_valid)), 1.0)
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=is_positive, logits=chosen_logits)
     objectness_loss = tf.reduce_sum(entropy * is_valid) / count
 
@@ -84,4 +85,5 @@ def rpn_focal_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """
     is_positive = tf.cast(labels == POSITIVE, tf.float32)
     losses = focal_loss(is_positive, logits) * tf.cast(labels != IGNORED, tf.float32)
-    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(is_positive), 1.0)
+    count = replicas.total(tf.reduce_sum(is_positive))
+    return tf.reduce_sum(losses) / tf.maximum(count, 1.0)

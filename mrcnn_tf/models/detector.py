@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from mrcnn_tf import replicas
+
 
 class Detector(keras.Model):
     """Base of models that compute named losses from `(x, y)` and train with `fit`.
@@ -35,33 +37,64 @@ class Detector(keras.Model):
     def total_loss(self, losses: dict[str, tf.Tensor]) -> tf.Tensor:
         """Weighted sum of the named losses and of the layers' own (regularisation)."""
         total = tf.add_n([losses[name] * self.loss_weights[name] for name in self.loss_names])
-        return tf.add_n([total, *[tf.cast(loss, tf.float32) for loss in self.losses]])
+        # The same in every replica, whereas the named losses of replicas add up to the batch's.
+        own = [tf.cast(loss, tf.float32) / replicas.count() for loss in self.losses]
+        return tf.add_n([total, *own])
 
-    def make_train_function(self, force=False):
-        # Left to the first step, Keras would create the optimizer's variables while tracing, and
-        # TensorFlow would trace this large graph twice.
+    def build_optimizer(self) -> None:
+        """Create the optimizer's variables.
+
+        Left to the first step, Keras would do it while tracing, and TensorFlow would trace this
+        large graph twice.
+        """
         if self.optimizer is not None and not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
+
+    def make_train_function(self, force=False):
+        self.build_optimizer()
         return super().make_train_function(force)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # All weights exist since construction. Under a strategy Keras would use up a pass over the
+        # data here, and fail at booleans, of which it wants the mean over replicas.
+        pass
+
     def train_step(self, data):
+        gradients, logs = self.compute_gradients(data)
+        # The iteration counter would otherwise advance once more when the data ends, before the
+        # end is noticed: in a graph it depends on nothing else in the step.
+        with tf.control_dependencies([logs["loss"]]):
+            self.apply_gradients(gradients)
+        return logs
+
+    def compute_gradients(self, data, parts: int = 1):
+        """This replica's part of the gradients of a batch.
+
+        Args:
+            data: `(x, y)`.
+            parts: batches of which an optimizer step is made, whose mean is learnt from.
+
+        Returns:
+            A list of gradients by trainable variable, scaled for the optimizer, and a dict of the
+            mean losses of the batches since the metrics were reset.
+        """
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             losses = self.compute_losses(x, y, training=True, step=self.optimizer.iterations)
             total = self.total_loss(losses)
-            # Keras optimizers add up the gradients of replicas.
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            scaled = self.optimizer.scale_loss(total / replicas)
+            scaled = self.optimizer.scale_loss(total / parts)
         variables = [variable.value for variable in self.trainable_variables]
         gradients = tape.gradient(
             scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        # The iteration counter would otherwise advance once more when the data ends, before the
-        # end is noticed: in a graph it depends on nothing else in the step.
-        with tf.control_dependencies([total]):
+        return gradients, self._track(losses, total, x)
+
+    def apply_gradients(self, gradients: list[tf.Tensor]) -> None:
+        """Take one step of the optimizer along the sum of all replicas' gradients."""
+        gradients = replicas.total(gradients)
+        with replicas.gradients_are_summed(self.optimizer):
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return self._track(losses, total, x)
 
     def test_step(self, data):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -69,7 +102,9 @@ class Detector(keras.Model):
         return self._track(losses, self.total_loss(losses), x)
 
     def _track(self, losses, total, x) -> dict[str, tf.Tensor]:
-        values = {"loss": total, **losses}
+        names = ("loss", *losses)
+        values = tf.unstack(replicas.total(tf.stack([total, *losses.values()])))
+        values = dict(zip(names, values, strict=True))
         batch = tf.shape(x["images"] if isinstance(x, dict) else x)[0]
         for tracker in self.loss_trackers:
             tracker.update_state(values[tracker.name], sample_weight=tf.cast(batch, tf.float32))

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from mrcnn_tf import losses as L
+from mrcnn_tf import replicas
 from mrcnn_tf.models.detector import split_input
 from mrcnn_tf.ops import mask_targets
 
@@ -139,7 +140,8 @@ def _keypoint_loss(model, pyramid, keypoints, boxes, matches, is_positive, train
         most = model.keypoint_rois_per_image
         if most is None:
             most = model.rois_per_image * model.positive_fraction
-        normalizer = tf.cast(tf.shape(boxes)[0], tf.float32) * (most * model.keypoints)
+        images = replicas.total(tf.cast(tf.shape(boxes)[0], tf.float32))
+        normalizer = images * (most * model.keypoints)
     return L.keypoint_loss(logits, cells, is_valid & is_positive[..., None], normalizer)
 
 

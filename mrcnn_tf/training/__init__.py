@@ -6,8 +6,10 @@ from mrcnn_tf.training.callbacks import (
     StopOnNonFiniteLoss,
     save_atomically,
 )
+from mrcnn_tf.training.fit import fit
 from mrcnn_tf.training.optimizer import WarmUp, make_optimizer
 from mrcnn_tf.training.recipe import Recipe, parse_settings
+from mrcnn_tf.training.strategy import distribute, make_strategy
 from mrcnn_tf.training.train import build_model, train
 
 __all__ = [
@@ -17,7 +19,10 @@ __all__ = [
     "StopOnNonFiniteLoss",
     "WarmUp",
     "build_model",
+    "distribute",
+    "fit",
     "make_optimizer",
+    "make_strategy",
     "parse_settings",
     "save_atomically",
     "train",

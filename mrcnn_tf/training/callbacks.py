@@ -30,6 +30,8 @@ class SaveLastAndBest(keras.callbacks.Callback):
         monitor: name in the logs; larger is better.
     """
 
+    chief_only = True  # of several workers, see `fit`
+
     def __init__(self, folder: str, monitor: str):
         super().__init__()
         self.folder = folder
@@ -55,6 +57,8 @@ class LogEpochs(keras.callbacks.Callback):
     Args:
         path: of the file, which is replaced as a whole after every epoch.
     """
+
+    chief_only = True
 
     def __init__(self, path: str):
         super().__init__()

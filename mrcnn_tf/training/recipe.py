@@ -14,7 +14,9 @@ class Recipe:
         preset: architecture, and with `weights="preset"` its weights: a name of
             `mrcnn_tf.weights.PRESETS` or a `.keras` file.
         weights: `"preset"`, or None to start from random numbers.
-        batch_size: images per step.
+        batch_size: images per step, of all devices together.
+        accumulate: parts in which the images of a step are computed one after the other, to save
+            memory; it divides `batch_size`.
         epochs: passes over the data.
         steps: optimizer steps in all, rounded up to epochs of equal length; if given, it decides
             instead of `epochs`.
@@ -38,6 +40,9 @@ class Recipe:
         val_image_ids: evaluate on these images only, or on the first so many.
         keypoint_sigmas: for the AP of other joints than COCO's 17, one number a joint, see
             `mrcnn_tf.evaluation.coco_metrics`.
+        strategy: devices and machines of the run: `"auto"`, `"none"`, `"mirrored"` or
+            `"multi_worker"`, see `make_strategy`.
+        steps_per_call: steps that run before Python, and with it the callbacks, is asked again.
         seed: of weights, sampling, order and augmentation.
 
     Raises:
@@ -47,6 +52,7 @@ class Recipe:
     preset: str = "maskrcnn_efficientnet_lite0_fpn"
     weights: str | None = "preset"
     batch_size: int = 4
+    accumulate: int = 1
     epochs: int = 12
     steps: int | None = None
     steps_per_epoch: int | None = None
@@ -67,16 +73,23 @@ class Recipe:
     image_ids: int | tuple[int, ...] | None = None
     val_image_ids: int | tuple[int, ...] | None = None
     keypoint_sigmas: tuple[float, ...] | None = None
+    strategy: str = "auto"
+    steps_per_call: int = 1
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("batch_size", "epochs", "evaluate_every"):
+        for name in ("batch_size", "accumulate", "epochs", "evaluate_every", "steps_per_call"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
         for name in ("steps", "steps_per_epoch"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}."
+            )
         for name, known in (
+            ("strategy", ("auto", "none", "mirrored", "multi_worker")),
             ("optimizer", ("adamw", "sgd")),
             ("schedule", ("cosine", "constant")),
             ("weights", ("preset", None)),

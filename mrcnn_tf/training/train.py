@@ -7,14 +7,17 @@ import typing
 import keras
 import tensorflow as tf
 
+from mrcnn_tf import replicas
 from mrcnn_tf.data import CocoDataset, coco, find_keypoints, find_split
 from mrcnn_tf.data.faults import as_data_fault
 from mrcnn_tf.data.write_json import write_json
 from mrcnn_tf.evaluation import CocoEvaluation
 from mrcnn_tf.models import MaskRCNN
 from mrcnn_tf.training.callbacks import LogEpochs, SaveLastAndBest, StopOnNonFiniteLoss
+from mrcnn_tf.training.fit import fit
 from mrcnn_tf.training.optimizer import make_optimizer
 from mrcnn_tf.training.recipe import Recipe
+from mrcnn_tf.training.strategy import distribute, make_strategy, rows_of_worker
 from mrcnn_tf.weights import preset_arguments
 
 
@@ -59,6 +62,9 @@ def train(
     If the options or the preset have `keypoints`, joints are learnt and measured beside boxes and
     masks; those of COCO's `instances_X.json` are read from the `person_keypoints_X.json` beside it.
 
+    Under a strategy of several workers each of them calls this with the same arguments, and the
+    first one writes.
+
     Writes into `out`: `settings.json` (everything the run was started with), `log.csv` (losses
     and AP by epoch), `model.keras` (the last state) and `best.keras` (the highest mask AP, or box
     AP without masks).
@@ -81,6 +87,7 @@ def train(
         FloatingPointError: a loss is not finite.
     """
     recipe, options = recipe or Recipe(), dict(options or {})
+    strategy = make_strategy(recipe.strategy)
     options.setdefault("seed", recipe.seed)
     joints = preset_arguments(recipe.preset).get("keypoints")
     if joints:
@@ -93,42 +100,51 @@ def train(
         image_ids=recipe.image_ids,
         keypoint_annotations=find_keypoints(annotations) if options.get("keypoints") else None,
     )
-    model = build_model(dataset, recipe, options)
-    examples = coco(
-        dataset,
-        batch_size=recipe.batch_size,
-        size=model.image_size,
-        image_resize=model.image_resize,
-        shuffle=True,
-        flip=recipe.flip,
-        vertical_flip=recipe.vertical_flip,
-        transpose=recipe.transpose,
-        scale_jitter=recipe.scale_jitter,
-        max_objects=recipe.max_objects,
-        keypoints=bool(model.keypoints),
-        cache=recipe.cache,
-        seed=recipe.seed,
-        repeat=True,
-        drop_remainder=True,
-    )
+    with strategy.scope():
+        model = build_model(dataset, recipe, options)
+    batch_size = recipe.batch_size // recipe.accumulate
+
+    def part_of_batches(index: int, count: int) -> tf.data.Dataset:
+        batches = coco(
+            dataset,
+            batch_size=batch_size,
+            size=model.image_size,
+            image_resize=model.image_resize,
+            shuffle=True,
+            flip=recipe.flip,
+            vertical_flip=recipe.vertical_flip,
+            transpose=recipe.transpose,
+            scale_jitter=recipe.scale_jitter,
+            max_objects=recipe.max_objects,
+            keypoints=bool(model.keypoints),
+            cache=recipe.cache,
+            seed=recipe.seed,
+            repeat=True,
+            drop_remainder=True,
+        )
+        return rows_of_worker(batches, index, count)
+
     steps_per_epoch = recipe.steps_per_epoch or max(len(dataset) // recipe.batch_size, 1)
     epochs = recipe.epochs
     if recipe.steps is not None:
         epochs = -(-recipe.steps // steps_per_epoch)
         steps_per_epoch = -(-recipe.steps // epochs)
-    model.compile(optimizer=make_optimizer(recipe, epochs * steps_per_epoch))
+    with strategy.scope():
+        model.compile(optimizer=make_optimizer(recipe, epochs * steps_per_epoch))
+    examples = distribute(strategy, part_of_batches, batch_size)
 
     os.makedirs(out, exist_ok=True)
-    write_json(
-        os.path.join(out, "settings.json"),
-        {
-            "data": os.path.abspath(data),
-            "train": train_split,
-            "val": val_split,
-            "recipe": dataclasses.asdict(recipe),
-            "model": model.get_config(),
-        },
-    )
+    if replicas.worker(strategy).index == 0:
+        write_json(
+            os.path.join(out, "settings.json"),
+            {
+                "data": os.path.abspath(data),
+                "train": train_split,
+                "val": val_split,
+                "recipe": dataclasses.asdict(recipe),
+                "model": model.get_config(),
+            },
+        )
     before = [StopOnNonFiniteLoss()]
     if recipe.ema:
         before.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
@@ -138,7 +154,7 @@ def train(
                 *val,
                 image_ids=recipe.val_image_ids,
                 every=recipe.evaluate_every,
-                batch_size=recipe.batch_size,
+                batch_size=batch_size // strategy.num_replicas_in_sync,
                 max_detections=model.max_detections,
                 keypoint_annotations=find_keypoints(val[1]) if model.keypoints else None,
                 keypoint_sigmas=recipe.keypoint_sigmas,
@@ -146,7 +162,8 @@ def train(
         )
     monitor = "val_mask_ap" if model.mask else "val_box_ap"
     try:
-        history = model.fit(
+        history = fit(
+            model,
             examples,
             epochs=epochs,
             steps_per_epoch=steps_per_epoch,
@@ -157,6 +174,8 @@ def train(
                 *(callbacks or []),
             ],
             verbose=verbose,
+            steps_per_call=recipe.steps_per_call,
+            accumulate=recipe.accumulate,
         )
     except tf.errors.InvalidArgumentError as error:
         fault = as_data_fault(error)

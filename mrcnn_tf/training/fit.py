@@ -1,0 +1,253 @@
+"""The training loop, under any strategy of `tf.distribute` or none."""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from mrcnn_tf import replicas
+from mrcnn_tf.models.detector import Detector
+
+# Keras callbacks that do nothing but write: all workers would write the same file.
+WRITERS = (
+    keras.callbacks.CSVLogger,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.TensorBoard,
+)
+
+Data = tf.data.Dataset | tf.distribute.DistributedDataset
+
+
+def fit(
+    model: Detector,
+    data: Data,
+    epochs: int = 1,
+    verbose: int | str = "auto",
+    callbacks: list[keras.callbacks.Callback] | None = None,
+    validation_data: Data | None = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_freq: int = 1,
+    *,
+    steps_per_call: int = 1,
+    accumulate: int = 1,
+    **unsupported,
+) -> keras.callbacks.History:
+    """Train like `model.fit`, on one device, on several, or on several machines.
+
+    Keras's own `fit` fails under `MultiWorkerMirroredStrategy`, and under `MirroredStrategy` with
+    several steps a call or with gradient accumulation. This loop is the same for all strategies:
+    the one in whose scope the model was made. A step learns from one batch of `data`, which is
+    divided among the replicas, and does what it would do on one device.
+
+    Args:
+        model: made and compiled inside `strategy.scope()`, or without a strategy.
+        data: batches `(x, y)` of all replicas together, whose size is a multiple of their number;
+            or a distributed dataset, whose elements belong to one replica each.
+        epochs: as in Keras, like all arguments down to `validation_freq`.
+        verbose: only the first worker prints.
+        callbacks: run in every worker, but those that only write run in the first: Keras's
+            `ModelCheckpoint`, `CSVLogger` and `TensorBoard`, and any with `chief_only = True`.
+        validation_data: like `data`; its losses are added to the logs as `val_...`.
+        initial_epoch: number of the first epoch.
+        steps_per_epoch: optimizer steps; `data` is then repeated as often as needed. Default: one
+            pass over `data`.
+        validation_steps: batches of `validation_data`; all if not given.
+        validation_freq: epochs between two validations.
+        steps_per_call: steps that run before Python is asked again. Callbacks are told about the
+            last one. A call ends early at a loss that is not finite.
+        accumulate: batches of `data` whose gradients are averaged to one step. Memory is that of
+            one batch, and each is divided by its own numbers of anchors and RoIs.
+
+    Returns:
+        Keras's `History`.
+
+    Raises:
+        TypeError: another argument of `model.fit`, such as `batch_size`: the dataset decides.
+        ValueError: the model is not compiled, or compiled with what this loop cannot do.
+
+    Example:
+
+    ```python
+    strategy = tf.distribute.MirroredStrategy()
+    with strategy.scope():
+        model = mrcnn_tf.MaskRCNN("resnet50", num_classes=2)
+        model.compile(keras.optimizers.SGD(0.02, momentum=0.9))
+    mrcnn_tf.training.fit(model, train, epochs=12, steps_per_epoch=1000)
+    ```
+    """
+    _check(model, unsupported, steps_per_call=steps_per_call, accumulate=accumulate)
+    strategy = model.distribute_strategy
+    model.build_optimizer()
+    steps = steps_per_epoch or _length(data, steps_per_call, accumulate)
+    if steps_per_epoch is not None and isinstance(data, tf.data.Dataset):
+        data = data.repeat()
+    data = _distributed(strategy, data)
+    train = _repeated(model, _train_step(model, strategy, accumulate))
+    if validation_data is not None:
+        validation_steps = validation_steps or _length(validation_data, steps_per_call)
+        validation_data = _distributed(strategy, validation_data)
+        validate = _repeated(model, _test_step(model, strategy))
+    if replicas.worker(strategy).index:
+        verbose, callbacks = 0, [each for each in callbacks or [] if not _only_writes(each)]
+    callbacks = keras.callbacks.CallbackList(
+        callbacks,
+        add_history=True,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=steps,
+        model=model,
+    )
+
+    def run(function, batches, steps, begin, end, is_stopped) -> dict[str, tf.Tensor]:
+        done, logs = 0, {}
+        while done != steps and not is_stopped():
+            begin(done)
+            count = steps_per_call if steps is None else min(steps_per_call, steps - done)
+            try:
+                taken, logs = function(batches, tf.constant(count))
+            except (tf.errors.OutOfRangeError, StopIteration):
+                if steps is not None:
+                    raise ValueError(f"The data ended after {done} of {steps} steps.") from None
+                break
+            done += int(taken)
+            end(done - 1, logs)
+        return logs
+
+    model.stop_training = False
+    callbacks.on_train_begin()
+    batches, logs = None, {}
+    # `BackupAndRestore` leaves the epoch to go on with in the model.
+    for epoch in range(model._initial_epoch or initial_epoch, epochs):
+        model.reset_metrics()
+        callbacks.on_epoch_begin(epoch)
+        if batches is None or steps_per_epoch is None:
+            batches = iter(data)
+        hooks = callbacks.on_train_batch_begin, callbacks.on_train_batch_end
+        logs = run(train, batches, steps, *hooks, lambda: model.stop_training)
+        if validation_data is not None and (epoch + 1) % validation_freq == 0:
+            model.reset_metrics()
+            callbacks.on_test_begin()
+            hooks = callbacks.on_test_batch_begin, callbacks.on_test_batch_end
+            found = run(validate, iter(validation_data), validation_steps, *hooks, lambda: False)
+            callbacks.on_test_end(found)
+            logs = {**logs, **{f"val_{name}": value for name, value in found.items()}}
+        logs = {name: float(value) for name, value in logs.items()}
+        callbacks.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+    callbacks.on_train_end(logs)
+    return model.history
+
+
+def _check(model, unsupported: dict, **numbers: int) -> None:
+    if unsupported:
+        raise TypeError(
+            f"fit takes no {', '.join(sorted(unsupported))}: batches, their size, order and "
+            "weights are the dataset's; see mrcnn_tf.data.coco"
+        )
+    if not model.compiled:
+        raise ValueError("The model has no optimizer; call model.compile(optimizer=...) first.")
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1; got {number}.")
+    if model.steps_per_execution != 1:
+        raise ValueError("Give fit steps_per_call instead of compile steps_per_execution.")
+    if getattr(model.optimizer, "gradient_accumulation_steps", None):
+        raise ValueError(
+            "Give fit accumulate instead of the optimizer gradient_accumulation_steps, which "
+            "fails under tf.distribute."
+        )
+    if model.jit_compile:
+        raise ValueError("The model cannot be compiled by XLA; leave jit_compile out of compile.")
+
+
+def _length(data: Data, steps_per_call: int, accumulate: int = 1) -> int | None:
+    """Steps of one pass, or None where only the end of the data will tell."""
+    count = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else -2
+    if count == tf.data.UNKNOWN_CARDINALITY and steps_per_call == accumulate == 1:
+        return None
+    if count < accumulate:
+        found = {-1: "is endless", -2: "has an unknown length"}.get(count, f"has {count} batches")
+        raise ValueError(f"The dataset {found}; give steps_per_epoch (or validation_steps).")
+    return count // accumulate
+
+
+def _distributed(strategy: tf.distribute.Strategy, data: Data) -> Data:
+    if isinstance(data, tf.distribute.DistributedDataset):
+        return data
+    return strategy.experimental_distribute_dataset(data)
+
+
+def _repeated(model: Detector, step: Callable) -> Callable:
+    """`(batches, count)` to the number of steps that were done and the logs of the last."""
+    names = [metric.name for metric in model.metrics]
+
+    def repeat(batches, count):
+        def goes_on(done, logs):
+            return (done < count) & tf.reduce_all(tf.math.is_finite(list(logs.values())))
+
+        start = tf.constant(0), {name: tf.constant(0.0) for name in names}
+        return tf.while_loop(
+            goes_on, lambda done, _: (done + 1, step(batches)), start, parallel_iterations=1
+        )
+
+    if model.run_eagerly:
+        return repeat
+    return tf.function(repeat, autograph=False, reduce_retracing=True)
+
+
+def _train_step(model: Detector, strategy: tf.distribute.Strategy, accumulate: int) -> Callable:
+    if accumulate == 1:
+        return lambda batches: _of_one(strategy, strategy.run(model.train_step, (next(batches),)))
+    with strategy.scope():
+        sums = [
+            tf.Variable(
+                tf.zeros(variable.shape, variable.dtype),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
+            for variable in model.trainable_variables
+        ]
+
+    def add(batch):
+        gradients, logs = model.compute_gradients(batch, accumulate)
+        for one, gradient in zip(sums, gradients, strict=True):
+            one.assign_add(gradient)
+        return logs
+
+    def apply():
+        model.apply_gradients([one.read_value() for one in sums])
+        for one in sums:
+            one.assign(tf.zeros_like(one))
+
+    def step(batches):
+        start = 0, {metric.name: tf.constant(0.0) for metric in model.metrics}
+        _, logs = tf.while_loop(
+            lambda done, _: done < accumulate,
+            lambda done, _: (done + 1, _of_one(strategy, strategy.run(add, (next(batches),)))),
+            start,
+            parallel_iterations=1,
+        )
+        with tf.control_dependencies([logs["loss"]]):
+            strategy.run(apply)
+        return logs
+
+    return step
+
+
+def _test_step(model: Detector, strategy: tf.distribute.Strategy) -> Callable:
+    return lambda batches: _of_one(strategy, strategy.run(model.test_step, (next(batches),)))
+
+
+def _of_one(strategy: tf.distribute.Strategy, logs: dict) -> dict[str, tf.Tensor]:
+    """The logs of one replica: they are the same in all."""
+    return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
+
+
+def _only_writes(callback: keras.callbacks.Callback) -> bool:
+    return isinstance(callback, WRITERS) or getattr(callback, "chief_only", False)

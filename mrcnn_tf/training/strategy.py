@@ -1,0 +1,96 @@
+"""On which devices and machines a training runs, and which part of the data each one gets."""
+
+import json
+import os
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
+    """The `tf.distribute` strategy of a training; call it before TensorFlow computes anything.
+
+    Args:
+        name: `"none"`: one device. `"mirrored"`: all GPUs of this machine, or all logical CPUs if
+            there is none. `"multi_worker"`: all processes that `TF_CONFIG` names, or that Slurm has
+            started. `"auto"`: several workers if `TF_CONFIG` names them, else several GPUs if
+            there are, else none.
+
+    Raises:
+        ValueError: no description of the workers.
+
+    Example:
+
+    >>> with make_strategy("mirrored").scope():
+    ...     model = MaskRCNN("resnet50", num_classes=2)
+    """
+    if name == "auto":
+        several = len(tf.config.list_physical_devices("GPU")) > 1
+        name = "mirrored" if several else "none"
+        if _tasks_of_tf_config() > 1:
+            name = "multi_worker"
+    if name == "none":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        return tf.distribute.MirroredStrategy(
+            [device.name for device in tf.config.list_logical_devices(kind)]
+        )
+    resolver = None
+    if "TF_CONFIG" not in os.environ:
+        if "SLURM_STEP_NODELIST" not in os.environ:
+            raise ValueError(
+                "strategy=multi_worker needs the addresses of all workers in TF_CONFIG, which "
+                "scripts/launch_workers sets on one machine, or a start by Slurm's srun."
+            )
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+    return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+
+
+def _tasks_of_tf_config() -> int:
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    return sum(len(addresses) for job, addresses in cluster.items() if job in ("chief", "worker"))
+
+
+def distribute(
+    strategy: tf.distribute.Strategy,
+    part_of_batches: Callable[[int, int], tf.data.Dataset],
+    batch_size: int,
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """Batches of which each worker reads its part and each replica gets its own.
+
+    Args:
+        strategy: of the model.
+        part_of_batches: `(index, count)` to the dataset of one of `count` workers, with the
+            images of every batch that are its own.
+        batch_size: images of all replicas together.
+
+    Raises:
+        ValueError: the images cannot be divided evenly among the replicas.
+    """
+    count = strategy.num_replicas_in_sync
+    if batch_size % count:
+        raise ValueError(
+            f"A batch of {batch_size} images cannot be divided among {count} replicas; make "
+            f"batch_size (over accumulate) a multiple of {count}."
+        )
+    if count == 1:
+        return part_of_batches(0, 1)
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        part = part_of_batches(context.input_pipeline_id, context.num_input_pipelines)
+        return part.rebatch(batch_size // count)
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def rows_of_worker(batches: tf.data.Dataset, index: int, count: int) -> tf.data.Dataset:
+    """Of every batch, the images of one of `count` workers."""
+    if count == 1:
+        return batches
+
+    def own(rows):
+        size = tf.shape(rows)[0] // count
+        return rows[index * size : (index + 1) * size]
+
+    return batches.map(lambda *batch: tf.nest.map_structure(own, batch))
