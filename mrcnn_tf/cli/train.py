@@ -7,6 +7,7 @@ examples:
   mrcnn-tf train photos --train train --val val --out runs/first
   mrcnn-tf train photos --train train --val val --out runs/wide "image_size=(640,1024)"
   mrcnn-tf train coco --train instances_train2017 --val instances_val2017 --out poses keypoints=17
+  mrcnn-tf train photos --train train --val val --out runs/first --resume
   mrcnn-tf train photos --train train --val val --out runs/again preset=runs/first/best.keras
 
 A setting is key=value, where key is a field of the recipe (mrcnn_tf.training.Recipe) or an argument
@@ -27,6 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument("--train", required=True, metavar="STEM", help="split to learn from")
     parser.add_argument("--val", metavar="STEM", help="split to evaluate on after every epoch")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted run in DIR"
+    )
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings, see below")
     parser.set_defaults(run=run)
     return parser
@@ -39,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
     recipe, options = parse_settings(
         args.settings, MaskRCNN, reserved=("num_classes", "class_names", "category_ids")
     )
-    _, history = train(args.data, args.train, args.val, args.out, recipe, options)
+    _, history = train(
+        args.data, args.train, args.val, args.out, recipe, options, resume=args.resume
+    )
     for name in ("val_box_ap", "val_mask_ap", "val_keypoint_ap"):
         if name in history:
             print(f"best {name}: {max(history[name]):.4f}")

@@ -32,6 +32,7 @@ def fit(
     *,
     steps_per_call: int = 1,
     accumulate: int = 1,
+    initial_step: int = 0,
     **unsupported,
 ) -> keras.callbacks.History:
     """Train like `model.fit`, on one device, on several, or on several machines.
@@ -59,6 +60,8 @@ def fit(
             last one. A call ends early at a loss that is not finite.
         accumulate: batches of `data` whose gradients are averaged to one step. Memory is that of
             one batch, and each is divided by its own numbers of anchors and RoIs.
+        initial_step: steps of the first epoch that were done before, with the metrics they left in
+            the model; `data` goes on behind them. See `Checkpoints`.
 
     Returns:
         Keras's `History`.
@@ -101,8 +104,8 @@ def fit(
         model=model,
     )
 
-    def run(function, batches, steps, begin, end, is_stopped) -> dict[str, tf.Tensor]:
-        done, logs = 0, {}
+    def run(function, batches, steps, begin, end, is_stopped, done=0) -> dict[str, tf.Tensor]:
+        logs = model.get_metrics_result() if done else {}
         while done != steps and not is_stopped():
             begin(done)
             count = steps_per_call if steps is None else min(steps_per_call, steps - done)
@@ -120,13 +123,16 @@ def fit(
     callbacks.on_train_begin()
     batches, logs = None, {}
     # `BackupAndRestore` leaves the epoch to go on with in the model.
-    for epoch in range(model._initial_epoch or initial_epoch, epochs):
-        model.reset_metrics()
+    first_epoch = model._initial_epoch or initial_epoch
+    for epoch in range(first_epoch, epochs):
+        done = initial_step if epoch == first_epoch else 0
+        if not done:
+            model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         if batches is None or steps_per_epoch is None:
             batches = iter(data)
         hooks = callbacks.on_train_batch_begin, callbacks.on_train_batch_end
-        logs = run(train, batches, steps, *hooks, lambda: model.stop_training)
+        logs = run(train, batches, steps, *hooks, lambda: model.stop_training, done)
         if validation_data is not None and (epoch + 1) % validation_freq == 0:
             model.reset_metrics()
             callbacks.on_test_begin()

@@ -42,6 +42,11 @@ class Recipe:
             `mrcnn_tf.evaluation.coco_metrics`.
         strategy: devices and machines of the run: `"auto"`, `"none"`, `"mirrored"` or
             `"multi_worker"`, see `make_strategy`.
+        steps_per_checkpoint: optimizer steps between two full states, from which a run can go on;
+            None: one at the end of every epoch.
+        checkpoints_kept: how many of the latest ones stay.
+        deterministic: take ops that give the same bits in every run, where TensorFlow has slower
+            ones.
         steps_per_call: steps that run before Python, and with it the callbacks, is asked again.
         seed: of weights, sampling, order and augmentation.
 
@@ -74,16 +79,21 @@ class Recipe:
     val_image_ids: int | tuple[int, ...] | None = None
     keypoint_sigmas: tuple[float, ...] | None = None
     strategy: str = "auto"
+    steps_per_checkpoint: int | None = None
+    checkpoints_kept: int = 2
+    deterministic: bool = False
     steps_per_call: int = 1
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("batch_size", "accumulate", "epochs", "evaluate_every", "steps_per_call"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        for name in ("steps", "steps_per_epoch"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        counts = ("batch_size", "accumulate", "epochs", "evaluate_every", "steps_per_call")
+        optional = ("steps", "steps_per_epoch", "steps_per_checkpoint")
+        for name in (*counts, "checkpoints_kept", *optional):
+            value = getattr(self, name)
+            if value is None and name in optional:
+                continue
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}.")
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}."

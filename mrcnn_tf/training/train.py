@@ -10,13 +10,14 @@ import tensorflow as tf
 from mrcnn_tf import replicas
 from mrcnn_tf.data import CocoDataset, coco, find_keypoints, find_split
 from mrcnn_tf.data.faults import as_data_fault
-from mrcnn_tf.data.write_json import write_json
 from mrcnn_tf.evaluation import CocoEvaluation
 from mrcnn_tf.models import MaskRCNN
 from mrcnn_tf.training.callbacks import LogEpochs, SaveLastAndBest, StopOnNonFiniteLoss
+from mrcnn_tf.training.checkpoints import Checkpoints, Restored, SaveCheckpoints
 from mrcnn_tf.training.fit import fit
 from mrcnn_tf.training.optimizer import make_optimizer
 from mrcnn_tf.training.recipe import Recipe
+from mrcnn_tf.training.run_folder import CHECKPOINTS, open_run
 from mrcnn_tf.training.strategy import distribute, make_strategy, rows_of_worker
 from mrcnn_tf.weights import preset_arguments
 
@@ -56,6 +57,7 @@ def train(
     options: dict[str, typing.Any] | None = None,
     callbacks: list[keras.callbacks.Callback] | None = None,
     verbose: int | str = "auto",
+    resume: bool = False,
 ) -> tuple[MaskRCNN, dict[str, list[float]]]:
     """Train on one split of a COCO folder and measure AP on another.
 
@@ -66,8 +68,8 @@ def train(
     first one writes.
 
     Writes into `out`: `settings.json` (everything the run was started with), `log.csv` (losses
-    and AP by epoch), `model.keras` (the last state) and `best.keras` (the highest mask AP, or box
-    AP without masks).
+    and AP by epoch), `model.keras` (the last state), `best.keras` (the highest mask AP, or box
+    AP without masks) and `checkpoints`, from which `resume` goes on.
 
     Args:
         data: folder with `annotations/STEM.json` and the images.
@@ -78,15 +80,21 @@ def train(
         options: constructor arguments of the model.
         callbacks: more Keras callbacks, called after the built-in ones.
         verbose: as in `model.fit`.
+        resume: go on with the run in `out`, to the same weights as if it had never stopped; without
+            one there, start it.
 
     Returns:
         The trained model and its history, a list of values by name.
 
     Raises:
         FileNotFoundError, ValueError: the data cannot be used; the message says why.
+        FileExistsError: there is a run in `out`, and `resume` is False.
+        ValueError: the run in `out` was started with other settings.
         FloatingPointError: a loss is not finite.
     """
     recipe, options = recipe or Recipe(), dict(options or {})
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(recipe.strategy)
     options.setdefault("seed", recipe.seed)
     joints = preset_arguments(recipe.preset).get("keypoints")
@@ -122,7 +130,8 @@ def train(
             repeat=True,
             drop_remainder=True,
         )
-        return rows_of_worker(batches, index, count)
+        done = int(model.optimizer.iterations) * recipe.accumulate
+        return rows_of_worker(batches.skip(done), index, count)
 
     steps_per_epoch = recipe.steps_per_epoch or max(len(dataset) // recipe.batch_size, 1)
     epochs = recipe.epochs
@@ -131,25 +140,24 @@ def train(
         steps_per_epoch = -(-recipe.steps // epochs)
     with strategy.scope():
         model.compile(optimizer=make_optimizer(recipe, epochs * steps_per_epoch))
+    if replicas.worker(strategy).index == 0:
+        settings = {
+            "data": os.path.abspath(data),
+            "train": train_split,
+            "val": val_split,
+            "recipe": dataclasses.asdict(recipe),
+            "model": model.get_config(),
+        }
+        open_run(out, settings, resume)
+    checkpoints = Checkpoints(os.path.join(out, CHECKPOINTS), recipe.checkpoints_kept)
+    restored = (checkpoints.restore(model) if resume else None) or Restored()
     examples = distribute(strategy, part_of_batches, batch_size)
 
-    os.makedirs(out, exist_ok=True)
-    if replicas.worker(strategy).index == 0:
-        write_json(
-            os.path.join(out, "settings.json"),
-            {
-                "data": os.path.abspath(data),
-                "train": train_split,
-                "val": val_split,
-                "recipe": dataclasses.asdict(recipe),
-                "model": model.get_config(),
-            },
-        )
-    before = [StopOnNonFiniteLoss()]
+    actions = [StopOnNonFiniteLoss()]
     if recipe.ema:
-        before.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        actions.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if val:
-        before.append(
+        actions.append(
             CocoEvaluation(
                 *val,
                 image_ids=recipe.val_image_ids,
@@ -161,19 +169,20 @@ def train(
             )
         )
     monitor = "val_mask_ap" if model.mask else "val_box_ap"
+    actions += [LogEpochs(os.path.join(out, "log.csv")), SaveLastAndBest(out, monitor)]
+    actions += callbacks or []
+    # Last, so that nothing is saved of which another callback says that it is broken.
+    actions.append(SaveCheckpoints(checkpoints, recipe.steps_per_checkpoint, actions[:], restored))
     try:
         history = fit(
             model,
             examples,
             epochs=epochs,
             steps_per_epoch=steps_per_epoch,
-            callbacks=[
-                *before,
-                LogEpochs(os.path.join(out, "log.csv")),
-                SaveLastAndBest(out, monitor),
-                *(callbacks or []),
-            ],
+            callbacks=actions,
             verbose=verbose,
+            initial_epoch=restored.position.epoch,
+            initial_step=restored.position.step,
             steps_per_call=recipe.steps_per_call,
             accumulate=recipe.accumulate,
         )
