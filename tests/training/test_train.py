@@ -38,6 +38,7 @@ def test_train_leaves_a_complete_folder(scenes, tmp_path, capsys):
     assert main([*words, *SETTINGS, "steps=4", "batch_size=2", "evaluate_every=2", "ema=0.5"]) == 0
     assert {path.name for path in out.iterdir()} == {
         "best.keras",
+        "checkpoints",
         "log.csv",
         "model.keras",
         "settings.json",
@@ -51,6 +52,11 @@ def test_train_leaves_a_complete_folder(scenes, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert len(rows) == 2  # four steps of two images are two passes over four images
     assert rows[0]["val_mask_ap"] == "" and 0 <= float(rows[1]["val_mask_ap"]) <= 1
+
+    again = [*words, *SETTINGS, "steps=4", "batch_size=2", "evaluate_every=2", "ema=0.5"]
+    assert main(again) == 2 and "--resume" in capsys.readouterr().err
+    assert main([*again, "--resume", "flip=false"]) == 2
+    assert "recipe.flip was True, now False" in capsys.readouterr().err
 
     model = mrcnn_tf.load(out / "model.keras")
     assert int(model.optimizer.iterations) == 4
