@@ -82,15 +82,3 @@ def distribute(
         return part.rebatch(batch_size // count)
 
     return strategy.distribute_datasets_from_function(of_worker)
-
-
-def rows_of_worker(batches: tf.data.Dataset, index: int, count: int) -> tf.data.Dataset:
-    """Of every batch, the images of one of `count` workers."""
-    if count == 1:
-        return batches
-
-    def own(rows):
-        size = tf.shape(rows)[0] // count
-        return rows[index * size : (index + 1) * size]
-
-    return batches.map(lambda *batch: tf.nest.map_structure(own, batch))

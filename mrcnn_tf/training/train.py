@@ -18,7 +18,7 @@ from mrcnn_tf.training.fit import fit
 from mrcnn_tf.training.optimizer import make_optimizer
 from mrcnn_tf.training.recipe import Recipe
 from mrcnn_tf.training.run_folder import CHECKPOINTS, open_run
-from mrcnn_tf.training.strategy import distribute, make_strategy, rows_of_worker
+from mrcnn_tf.training.strategy import distribute, make_strategy
 from mrcnn_tf.weights import preset_arguments
 
 
@@ -113,9 +113,9 @@ def train(
     batch_size = recipe.batch_size // recipe.accumulate
 
     def part_of_batches(index: int, count: int) -> tf.data.Dataset:
-        batches = coco(
+        return coco(
             dataset,
-            batch_size=batch_size,
+            batch_size=batch_size // count,
             size=model.image_size,
             image_resize=model.image_resize,
             shuffle=True,
@@ -127,11 +127,11 @@ def train(
             keypoints=bool(model.keypoints),
             cache=recipe.cache,
             seed=recipe.seed,
+            initial_step=int(model.optimizer.iterations) * recipe.accumulate,
+            shard=(index, count),
             repeat=True,
             drop_remainder=True,
         )
-        done = int(model.optimizer.iterations) * recipe.accumulate
-        return rows_of_worker(batches.skip(done), index, count)
 
     steps_per_epoch = recipe.steps_per_epoch or max(len(dataset) // recipe.batch_size, 1)
     epochs = recipe.epochs
