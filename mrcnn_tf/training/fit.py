@@ -1,12 +1,14 @@
 """The training loop, under any strategy of `tf.distribute` or none."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 
 from mrcnn_tf import replicas
 from mrcnn_tf.models.detector import Detector
+from mrcnn_tf.training.strategy import as_lost_worker
 
 # Keras callbacks that do nothing but write: all workers would write the same file.
 WRITERS = (
@@ -69,6 +71,7 @@ def fit(
     Raises:
         TypeError: another argument of `model.fit`, such as `batch_size`: the dataset decides.
         ValueError: the model is not compiled, or compiled with what this loop cannot do.
+        ConnectionError: another worker has ended, or has not answered for some ten seconds.
 
     Example:
 
@@ -119,34 +122,48 @@ def fit(
             end(done - 1, logs)
         return logs
 
-    model.stop_training = False
-    callbacks.on_train_begin()
-    batches, logs = None, {}
-    # `BackupAndRestore` leaves the epoch to go on with in the model.
-    first_epoch = model._initial_epoch or initial_epoch
-    for epoch in range(first_epoch, epochs):
-        done = initial_step if epoch == first_epoch else 0
-        if not done:
-            model.reset_metrics()
-        callbacks.on_epoch_begin(epoch)
-        if batches is None or steps_per_epoch is None:
-            batches = iter(data)
-        hooks = callbacks.on_train_batch_begin, callbacks.on_train_batch_end
-        logs = run(train, batches, steps, *hooks, lambda: model.stop_training, done)
-        if validation_data is not None and (epoch + 1) % validation_freq == 0:
-            model.reset_metrics()
-            callbacks.on_test_begin()
-            hooks = callbacks.on_test_batch_begin, callbacks.on_test_batch_end
-            found = run(validate, iter(validation_data), validation_steps, *hooks, lambda: False)
-            callbacks.on_test_end(found)
-            logs = {**logs, **{f"val_{name}": value for name, value in found.items()}}
-        logs = {name: float(value) for name, value in logs.items()}
-        callbacks.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
-    model.optimizer.finalize_variable_values(model.trainable_weights)
-    callbacks.on_train_end(logs)
+    with _lost_workers_are_named(strategy):
+        model.stop_training = False
+        callbacks.on_train_begin()
+        batches, logs = None, {}
+        # `BackupAndRestore` leaves the epoch to go on with in the model.
+        first_epoch = model._initial_epoch or initial_epoch
+        for epoch in range(first_epoch, epochs):
+            done = initial_step if epoch == first_epoch else 0
+            if not done:
+                model.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            if batches is None or steps_per_epoch is None:
+                batches = iter(data)
+            hooks = callbacks.on_train_batch_begin, callbacks.on_train_batch_end
+            logs = run(train, batches, steps, *hooks, lambda: model.stop_training, done)
+            if validation_data is not None and (epoch + 1) % validation_freq == 0:
+                model.reset_metrics()
+                callbacks.on_test_begin()
+                hooks = callbacks.on_test_batch_begin, callbacks.on_test_batch_end
+                found = run(
+                    validate, iter(validation_data), validation_steps, *hooks, lambda: False
+                )
+                callbacks.on_test_end(found)
+                logs = {**logs, **{f"val_{name}": value for name, value in found.items()}}
+            logs = {name: float(value) for name, value in logs.items()}
+            callbacks.on_epoch_end(epoch, logs)
+            if model.stop_training:
+                break
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+        callbacks.on_train_end(logs)
     return model.history
+
+
+@contextlib.contextmanager
+def _lost_workers_are_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.OpError as error:
+        lost = as_lost_worker(error, strategy)
+        if lost is None:
+            raise
+        raise lost from None
 
 
 def _check(model, unsupported: dict, **numbers: int) -> None:

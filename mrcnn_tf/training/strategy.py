@@ -2,6 +2,10 @@
 
 import json
 import os
+import re
+import signal
+import sys
+import threading
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -44,7 +48,49 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
                 "scripts/launch_workers sets on one machine, or a start by Slurm's srun."
             )
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
-    return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    return _multi_worker(resolver or tf.distribute.cluster_resolver.TFConfigClusterResolver())
+
+
+def _multi_worker(
+    resolver: tf.distribute.cluster_resolver.ClusterResolver,
+) -> tf.distribute.MultiWorkerMirroredStrategy:
+    tasks = _tasks(resolver)
+    own = f"{resolver.task_type} {resolver.task_id}"
+    others = ", ".join(f"{task} ({address})" for task, address in tasks.items() if task != own)
+    if others:
+        print(f"{own} waits for {others}", file=sys.stderr, flush=True)
+    # TensorFlow takes SIGTERM for itself, and the process would no longer end by it.
+    handler = signal.getsignal(signal.SIGTERM)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
+    return strategy
+
+
+def _tasks(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> dict[str, str]:
+    jobs = resolver.cluster_spec().as_dict()
+    return {f"{job} {i}": address for job in jobs for i, address in enumerate(jobs[job])}
+
+
+def as_lost_worker(
+    error: tf.errors.OpError, strategy: tf.distribute.Strategy
+) -> ConnectionError | None:
+    """What to say when another worker is gone, or None if the error is another one.
+
+    TensorFlow notices a process that has ended at once and one that does not answer in about ten
+    seconds, and then ends whatever waits for it, with an error of several kinds.
+    """
+    _, found, reason = error.message.partition("Collective ops is aborted by")
+    if not found:
+        return None
+    names = re.findall(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)", reason)
+    tasks = _tasks(strategy.cluster_resolver)
+    # The first task is the one that the others report to; without it nobody can be named.
+    task = " ".join(names[-1]) if names else next(iter(tasks))
+    return ConnectionError(
+        f"{task} ({tasks.get(task)}) has ended or does not answer, and no worker can go on without "
+        "it. Its own output says why; then start all workers again."
+    )
 
 
 def _tasks_of_tf_config() -> int:
