@@ -40,15 +40,30 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy(
             [device.name for device in tf.config.list_logical_devices(kind)]
         )
-    resolver = None
-    if "TF_CONFIG" not in os.environ:
-        if "SLURM_STEP_NODELIST" not in os.environ:
-            raise ValueError(
-                "strategy=multi_worker needs the addresses of all workers in TF_CONFIG, which "
-                "scripts/launch_workers sets on one machine, or a start by Slurm's srun."
-            )
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
-    return _multi_worker(resolver or tf.distribute.cluster_resolver.TFConfigClusterResolver())
+    if "TF_CONFIG" in os.environ:
+        return _multi_worker(tf.distribute.cluster_resolver.TFConfigClusterResolver())
+    if "SLURM_STEP_NODELIST" in os.environ:
+        return _multi_worker(_slurm_resolver())
+    raise ValueError(
+        "strategy=multi_worker needs the addresses of all workers in TF_CONFIG, which "
+        "scripts/launch_workers sets on one machine, or a start by Slurm's srun."
+    )
+
+
+def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    """The tasks of a Slurm step, each with the GPUs that it sees."""
+    # TensorFlow's resolver divides the GPUs of a machine by itself, and fails where there are none:
+    # with more of them than tasks it is used for the addresses alone.
+    slurm = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        gpus_per_node=1024, gpus_per_task=1, auto_set_gpu=False
+    )
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        slurm.cluster_spec(),
+        task_type=slurm.task_type,
+        task_id=slurm.task_id,
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+        rpc_layer="grpc",
+    )
 
 
 def _multi_worker(
