@@ -12,6 +12,9 @@ scores spread out.
 `names` is the state dict. `decoded.*` is `heatmaps_to_keypoints` of `seeded_tensor("maps", ...)`
 and of boxes of every size, `loss.*` one case of `keypointrcnn_loss`: `logits` (channels-last),
 `boxes`, `keypoints` of each box, `loss` and its `gradient`.
+`head.*` is a small head in float64: `heatmaps`, channels-last, float32, of
+`seeded_tensor("pooled", ...)`, and the gradients of the sum of those times `weights`, of `pooled`,
+channels-last, and by the names of the state dict.
 """
 
 import sys
@@ -29,6 +32,7 @@ from make_golden_torchvision import (
     seeded_model,
 )
 from peer_torchvision import ROOT, channels_last
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.roi_heads import heatmaps_to_keypoints, keypointrcnn_loss
 
 from tests.weights.seeded_tensors import seeded_tensor
@@ -92,9 +96,25 @@ def loss() -> dict[str, np.ndarray]:
     }
 
 
+def head() -> dict[str, np.ndarray]:
+    """Small whole numbers as `weights`: so upsampling, and its gradient, are exact in float32."""
+    pooled = torch.from_numpy(seeded_tensor("pooled", (2, 3, 4, 4)).astype(np.float64))
+    layers = torch.nn.Sequential(KeypointRCNNHeads(3, (5, 5, 5)), KeypointRCNNPredictor(5, 3))
+    for name, parameter in layers.double().named_parameters():
+        parameter.copy_(torch.from_numpy(seeded_tensor(name, tuple(parameter.shape))))
+    weights = np.random.default_rng(4).integers(-8, 9, [2, 16, 16, 3])
+    with torch.enable_grad():
+        heatmaps = layers(pooled.requires_grad_())
+        (heatmaps * torch.from_numpy(weights).permute(0, 3, 1, 2)).sum().backward()
+    found = {name: parameter.grad.numpy() for name, parameter in layers.named_parameters()}
+    found["pooled"] = channels_last(pooled.grad)
+    found |= {"weights": weights.astype(np.int8), "heatmaps": channels_last(heatmaps.float())}
+    return {f"head.{name}": value for name, value in found.items()}
+
+
 def main(path: Path) -> None:
     torch.set_grad_enabled(False)
-    golden = loss() | decoded()
+    golden = loss() | decoded() | head()
     model = seeded_model("keypointrcnn_resnet50_fpn")
     for size, results in ((SIZE, small), (LARGE_SIZE, large)):
         bias = calibrated_bias(model, size)

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
 from mrcnn_tf.layers import KeypointHead
 from tests.layers.layer_case import check_layer
+from tests.weights.seeded_tensors import seeded_tensor
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "torchvision_keypoints.npz"
 POOLED = tf.random.stateless_normal([2, 3, 6, 6, 4], [0, 1])
 
 
@@ -49,3 +53,34 @@ def test_activations_neither_vanish_nor_explode_before_training():
     for layer in head.convs:
         features = layer(features)
     assert 0.2 < float(tf.math.reduce_std(features)) < 3
+
+
+def test_heatmaps_and_gradients_in_float64_are_those_of_torchvision():
+    """The loss is linear, so that gradients are float64's although heatmaps become float32."""
+    with np.load(GOLDEN) as file:
+        golden = {name[5:]: file[name] for name in file.files if name.startswith("head.")}
+    head = KeypointHead(3, num_keypoints=3, channels=5, num_convs=3, dtype="float64")
+    # torchvision's names, in the order of these weights
+    names = [f"{layer}.{kind}" for layer in ("0.0", "0.2", "0.4") for kind in ("weight", "bias")]
+    names += ["1.kps_score_lowres.weight", "1.kps_score_lowres.bias"]
+    assert set(names) == golden.keys() - {"pooled", "weights", "heatmaps"}
+    for weight, name in zip(head.weights, names, strict=True):
+        assert weight.dtype == "float64"
+        weight.assign(_channels_last_kernel(seeded_tensor(name, golden[name].shape)))
+    pooled = np.moveaxis(seeded_tensor("pooled", (2, 3, 4, 4)), 1, -1)[None]
+    pooled = tf.constant(pooled, tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(pooled)
+        heatmaps = head(pooled)
+        total = tf.reduce_sum(heatmaps * golden["weights"].astype(np.float32))
+    np.testing.assert_allclose(heatmaps[0], golden["heatmaps"], rtol=0, atol=1e-6)
+    found = tape.gradient(total, [pooled, *(weight.value for weight in head.weights)])
+    expected = [golden["pooled"][None], *(_channels_last_kernel(golden[name]) for name in names)]
+    for name, ours, theirs in zip(["pooled", *names], found, expected, strict=True):
+        largest = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * largest, err_msg=name)
+
+
+def _channels_last_kernel(tensor: np.ndarray) -> np.ndarray:
+    """Of a convolution, and of a transposed one, whose axes of channels are the other way round."""
+    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
