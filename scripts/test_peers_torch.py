@@ -1,6 +1,5 @@
 """torchvision's side of `scripts/test_peers`, run by the Python of the peers."""
 
-import copy
 import os
 import sys
 from pathlib import Path
@@ -35,6 +34,8 @@ BACKGROUNDS = range(17)
 DECISIONS = (("rpn", "assign_targets_to_anchors"), ("roi_heads", "select_training_samples"))
 
 _models: dict[tuple[str, int], torch.nn.Module] = {}
+# What the first step of the last `train` has decided, in float64.
+_decisions: dict[tuple[str, str], object] = {}
 
 
 def prepare(case, side, arrays):
@@ -45,7 +46,8 @@ def prepare(case, side, arrays):
         _models[key] = published_model(*key)
     model = _models[key]
     resize_to(model, tuple(arrays["size"].tolist()))
-    function = {"calibrate": calibrate, "detect": detect, "train": train}[side]
+    functions = (calibrate, detect, train, float64_gradients)
+    function = {each.__name__: each for each in functions}[side]
     return lambda: function(model, arrays), lambda results: results
 
 
@@ -163,18 +165,13 @@ def train(model, arrays):
     Of every image i, `image.i` is a file and `boxes.i`, `labels.i` (of torchvision), `masks.i`
     (packed, [N, L]) and `keypoints.i` are its objects. State dicts are written to `weights`,
     before the first step, to `trained`, after the last, to `gradients`, where what is frozen has 0,
-    and to `trainable`, which has 1 for what is trained and 0 for the rest. `float64_gradients` are
-    those of the first step in float64. `batch_statistics` is whether the model normalises with the
-    batch.
+    and to `trainable`, which has 1 for what is trained and 0 for the rest. `batch_statistics` is
+    whether the model normalises with the batch.
     """
     torch.set_grad_enabled(True)
     torch.save(model.state_dict(), str(arrays["weights"]))
     torch.save(_by_parameter(model, _is_trained), str(arrays["trainable"]))
-    images, targets = [], []
-    for i in range(int(arrays["batch"])):
-        pixels = _read(str(arrays[f"image.{i}"]))
-        images.append(as_input(pixels))
-        targets.append(_targets(arrays, i, pixels.shape[:2]))
+    images, targets = _read_batch(arrays)
     batch, resized = model.transform(images, targets)
     found = {
         "images": unnormalized(model, batch.tensors),
@@ -204,11 +201,58 @@ def train(model, arrays):
             for i, labels in enumerate(recorder.anchor_labels()):
                 found[f"anchor_labels.{i}"] = labels
             torch.save(_by_parameter(model, _gradient), str(arrays["gradients"]))
-            exact = _float64_gradients(model, images, targets, decisions)
-            torch.save(exact, str(arrays["float64_gradients"]))
+            _decisions.update({each: _as_float64(kept) for each, (kept,) in decisions.items()})
         optimizer.step()
     torch.save(model.state_dict(), str(arrays["trained"]))
     return found
+
+
+def float64_gradients(model, arrays):
+    """The gradients of the first step of the last `train`, in float64, as a state dict `gradients`.
+
+    What that step has decided is replayed, since rounding could decide otherwise; so is on which
+    side of 0 each unit of the keypoint head is, if `units.k`, packed, say it of ReLU k.
+
+    Returns:
+        Of every such ReLU the number of `units`, of those on the `other_side` in float64, and the
+        `farthest` of these from 0, relative to the largest value of the layer.
+    """
+    torch.set_grad_enabled(True)
+    TrainingRecorder(model.double())
+    for (part, method), decided in _decisions.items():
+        setattr(getattr(model, part), method, lambda *_, decided=decided: decided)
+    head = model.roi_heads.keypoint_head or []
+    places = [i for i, layer in enumerate(head) if isinstance(layer, torch.nn.ReLU)]
+    units = [arrays[f"units.{k}"] for k in range(len(places))]
+    for i, packed in zip(places, units, strict=True):
+        head[i] = ReplayedReLU(packed)
+    images, targets = _read_batch(arrays)
+    losses = model([image.double() for image in images], targets)
+    sum(losses.values()).backward()
+    torch.save(_by_parameter(model.float(), _gradient), str(arrays["gradients"]))
+    names = ("units", "other_side", "farthest")
+    return {name: np.array([getattr(head[i], name) for i in places]) for name in names}
+
+
+class ReplayedReLU(torch.nn.Module):
+    """Lets through the units that another implementation has let through.
+
+    Args:
+        packed: bits, whether each unit `[N, C, H, W]` is let through.
+    """
+
+    def __init__(self, packed: np.ndarray):
+        super().__init__()
+        self.packed = packed
+
+    def forward(self, values):
+        bits = np.unpackbits(self.packed, count=values.numel()).astype(bool)
+        is_passed = torch.from_numpy(bits).reshape(values.shape)
+        is_other = is_passed != (values > 0)
+        others = values.detach()[is_other].abs()
+        self.units, self.other_side = values.numel(), len(others)
+        self.farthest = float(others.max() / values.detach().abs().max()) if len(others) else 0.0
+        return values * is_passed
 
 
 def _has_batch_statistics(model) -> bool:
@@ -229,27 +273,22 @@ def _keep_result(model, part: str, method: str) -> list:
     return kept
 
 
-def _float64_gradients(model, images, targets, decisions) -> dict[str, torch.Tensor]:
-    """The gradients of the last step in float64, of a copy, so that no statistics are disturbed.
-
-    What the step in float32 has decided is replayed: rounding could decide otherwise.
-    """
-    exact = copy.deepcopy(model).double()
-    exact.zero_grad()
-    for (part, method), (kept,) in decisions.items():
-        replayed = _as_float64(kept)
-        setattr(getattr(exact, part), method, lambda *_, replayed=replayed: replayed)
-    losses = exact([image.double() for image in images], [dict(target) for target in targets])
-    sum(losses.values()).backward()
-    return _by_parameter(exact.float(), _gradient)
-
-
 def _as_float64(value):
     """Floating tensors, and those in lists and tuples."""
     if isinstance(value, (list, tuple)):
         return type(value)(_as_float64(each) for each in value)
     is_floating = isinstance(value, torch.Tensor) and value.is_floating_point()
     return value.double() if is_floating else value
+
+
+def _read_batch(arrays):
+    """Images and targets as torchvision takes them."""
+    images, targets = [], []
+    for i in range(int(arrays["batch"])):
+        pixels = _read(str(arrays[f"image.{i}"]))
+        images.append(as_input(pixels))
+        targets.append(_targets(arrays, i, pixels.shape[:2]))
+    return images, targets
 
 
 def _targets(arrays, i, size):

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from test_peers_units import compare_units, pack_units, recorded_units
 from test_peers_worker import Arrays, Peer
 
 from mrcnn_tf import losses as L
@@ -25,15 +26,23 @@ from tests.weights.injected_training import (  # noqa: E402
 LOSS_TOLERANCE = 1e-4  # relative, of the first step
 STEP_TOLERANCE = 1e-2  # relative, of all others
 GRADIENT_TOLERANCE = 1e-3  # of the norm of a tensor
-# Rounding may move a gradient further than that: through the batch's statistics of 50 layers, or
-# where a softmax leaves a sum whose terms cancel. It may then be so many times as far from the
-# gradient in float64 as the peer's own in float32 ...
+# Through the batch's statistics of 50 layers, rounding moves a gradient further than that. It may
+# then be so many times as far from the gradient in float64 as the peer's own in float32 ...
 ROUNDING_RATIO = 1.5
 # ... which says something only while that is near.
 MOST_ROUNDING = 0.1
 # In exact arithmetic, the gradient of a bias that a softmax takes out again is 0. It counts as that
 # if it is so small in float64, and then may be so large here: parts of the norm of all gradients.
 ZERO, NEARLY_ZERO = 1e-10, 1e-8
+# What may be said of a gradient that is not within GRADIENT_TOLERANCE of the peer's.
+KINDS = {
+    "near": "within {ours:.1e} of float64, torchvision's {theirs:.1e}",
+    "rounded": (
+        "as near to float64 as torchvision's own: ours within {ours:.1e}, torchvision's "
+        "{theirs:.1e}, at most {ratio:.2f} times as far ({worst})"
+    ),
+    "zero": "0 but for {ours:.1e} of all gradients",
+}
 LABELS_EQUAL = PROPOSALS_EQUAL = 0.995
 BOX_TOLERANCE = 0.01  # px
 # The losses of made-up weights fall visibly with it, and do not diverge.
@@ -53,18 +62,14 @@ def compare_training(
     """
     files = {
         what: str(peer.folder / f"{what}.pth")
-        for what in ("weights", "trainable", "gradients", "float64_gradients", "trained")
+        for what in ("weights", "trainable", "gradients", "trained")
     }
     objects = [read_objects(image, name) for image in images]
     inputs = {f"{key}.{i}": value for i, each in enumerate(objects) for key, value in each.items()}
     inputs |= {f"image.{i}": str(image) for i, image in enumerate(images)}
+    inputs["batch"] = len(images)
     theirs = peer.ask(
-        *(name, seed, "train"),
-        **files,
-        **inputs,
-        batch=len(images),
-        steps=steps,
-        learning_rate=LEARNING_RATE,
+        *(name, seed, "train"), **files, **inputs, steps=steps, learning_rate=LEARNING_RATE
     )
     has_batch_statistics = bool(theirs["batch_statistics"])
     model = model_from_torchvision(files["weights"])
@@ -76,8 +81,9 @@ def compare_training(
     optimizer = keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
     variables, history = model.trainable_variables, []
     for step in range(steps):
-        with tf.GradientTape() as tape:
-            losses = model.compute_losses(x, y, samples=injected_samples(theirs, f"{step}."))
+        samples = injected_samples(theirs, f"{step}.")
+        with tf.GradientTape() as tape, recorded_units(model) as units:
+            losses = model.compute_losses(x, y, samples=samples)
             total = model.total_loss(losses)
         gradients = tape.gradient(
             total, [each.value for each in variables], unconnected_gradients="zero"
@@ -86,12 +92,17 @@ def compare_training(
         if step == 0:
             expected = _peer_losses(theirs, step)
             yield from compare_losses(history[0], expected)
-            peers = (
-                model_from_torchvision(files[kind]).trainable_variables
-                for kind in ("gradients", "float64_gradients")
-            )
             names = [each.path for each in variables]
-            yield compare_gradients(*(_arrays(names, each) for each in (gradients, *peers)))
+            peers = [model_from_torchvision(files["gradients"]).trainable_variables]
+            inputs |= pack_units(units, samples["rois"].is_positive.numpy())
+            exact = peer.ask(
+                *(name, seed, "float64_gradients"), **inputs, gradients=files["gradients"]
+            )
+            if units:
+                yield compare_units(**exact)
+            peers.append(model_from_torchvision(files["gradients"]).trainable_variables)
+            sides = [_arrays(names, each) for each in (gradients, *peers)]
+            yield compare_gradients(*sides, has_batch_statistics)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
     if steps > 1:
         peers = [_peer_losses(theirs, step) for step in range(steps)]
@@ -195,38 +206,40 @@ def compare_losses(ours: dict[str, float], theirs: dict[str, float]) -> Iterator
         yield row | {"theirs": expected, "error": error}
 
 
-def compare_gradients(ours: Arrays, theirs: Arrays, exact: Arrays) -> dict:
+def compare_gradients(
+    ours: Arrays, theirs: Arrays, exact: Arrays, has_batch_statistics: bool
+) -> dict:
     """The distance of every tensor from theirs, relative to the norm of theirs.
 
     Args:
         ours: gradients by the path of a weight.
         theirs: the peer's.
-        exact: the peer's in float64. A tensor that is not within GRADIENT_TOLERANCE of theirs is
-            judged by its distance from that, see `compare_rounding`.
+        exact: the peer's in float64, with the units of the keypoint head on the side of 0 where
+            ours are. A tensor that is not within GRADIENT_TOLERANCE of theirs has to be within that
+            of this, or is judged by `compare_rounding`.
+        has_batch_statistics: whether rounding may move a gradient further than that.
     """
     errors = {name: _distance(ours.get(name), expected) for name, expected in theirs.items()}
     names = sorted(errors, key=errors.get, reverse=True)
     whole = float(np.sqrt(sum(np.square(each, dtype=np.float64).sum() for each in exact.values())))
+    ratio = ROUNDING_RATIO if has_batch_statistics else 0.0
     rounded = {
-        name: compare_rounding(ours.get(name), theirs[name], exact[name], whole)
+        name: compare_rounding(ours.get(name), theirs[name], exact[name], whole, ratio)
         for name in names
         if errors[name] > GRADIENT_TOLERANCE
     }
     text = f"{len(errors) - len(rounded)} of {len(errors)} tensors within {GRADIENT_TOLERANCE:.0e}"
     good = {name: each for name, each in rounded.items() if each["passed"]}
-    near = {name: each for name, each in good.items() if not each["is_zero"]}
-    if near:
-        most = [max(each[side] for each in near.values()) for side in ("ours", "theirs")]
-        ratios = {name: each["ours"] / each["theirs"] for name, each in near.items()}
-        worst = max(ratios, key=ratios.get)
-        text += (
-            f", {len(near)} others as near to the gradient in float64 as torchvision's own: ours "
-            f"within {most[0]:.1e}, torchvision's {most[1]:.1e}, at most {ratios[worst]:.2f} times "
-            f"as far ({worst})"
-        )
-    if len(good) > len(near):
-        largest = max(each["ours"] for each in good.values() if each["is_zero"])
-        text += f", {len(good) - len(near)} others 0 but for {largest:.1e} of all gradients"
+    for kind, words in KINDS.items():
+        found = {name: each for name, each in good.items() if each["kind"] == kind}
+        if found:
+            far = {side: max(each[side] for each in found.values()) for side in ("ours", "theirs")}
+            ratios = {
+                name: each["ours"] / max(each["theirs"], 1e-30) for name, each in found.items()
+            }
+            worst = max(ratios, key=ratios.get)
+            words = words.format(**far, ratio=ratios[worst], worst=worst)
+            text += f", {len(found)} others {words}"
     listing = ", ".join(f"{name} {errors[name]:.1e}" for name in names[:WORST])
     text += f"; farthest from theirs: {listing}"
     wrong = [name for name in rounded if name not in good]
@@ -237,22 +250,33 @@ def compare_gradients(ours: Arrays, theirs: Arrays, exact: Arrays) -> dict:
     return row | {"errors": errors, "rounding": rounded}
 
 
-def compare_rounding(ours, theirs: np.ndarray, exact: np.ndarray, whole: float) -> dict:
-    """Whether a gradient is as near to that in float64 as the peer's own in float32.
+def compare_rounding(
+    ours, theirs: np.ndarray, exact: np.ndarray, whole: float, ratio: float
+) -> dict:
+    """Whether a gradient is as near to that in float64 as rounding lets it be.
+
+    Args:
+        ours: a gradient, or None.
+        theirs: the peer's.
+        exact: the peer's in float64.
+        whole: the norm of all gradients.
+        ratio: how many times as far from `exact` as theirs ours may be, if it is not near.
 
     Returns:
         A dict of `ours` and `theirs`, their distances relative to the norm of `exact`, or to
-        `whole`, that of all gradients, if this one `is_zero` in exact arithmetic; and `passed`.
+        `whole` if that is 0 in exact arithmetic; the `kind`, one of KINDS; and `passed`.
     """
     is_zero = bool(np.linalg.norm(exact) <= ZERO * whole)
     norm = whole if is_zero else None
     found = {"ours": _distance(ours, exact, norm), "theirs": _distance(theirs, exact, norm)}
     if is_zero:
-        passed = found["ours"] <= NEARLY_ZERO
+        kind, passed = "zero", found["ours"] <= NEARLY_ZERO
+    elif found["ours"] <= GRADIENT_TOLERANCE:
+        kind, passed = "near", True
     else:
-        passed = found["theirs"] <= MOST_ROUNDING
-        passed &= found["ours"] <= ROUNDING_RATIO * found["theirs"]
-    return {**found, "is_zero": is_zero, "passed": passed}
+        kind, passed = "rounded", found["theirs"] <= MOST_ROUNDING
+        passed &= found["ours"] <= ratio * found["theirs"]
+    return {**found, "kind": kind, "passed": passed}
 
 
 def compare_steps(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> dict:

@@ -215,12 +215,19 @@ def test_differences_in_training_are_seen():
     assert not training.compare_steps([{**losses, "box_loss": np.nan}], [losses])["passed"]
 
     gradients = {"a": np.float32([3, 4]), "b": np.zeros(2, np.float32)}
-    assert training.compare_gradients(gradients, gradients, gradients)["passed"]
-    row = training.compare_gradients(
-        {**gradients, "a": np.float32([3, 4.01])}, gradients, gradients
-    )
+
+    def compare(ours, exact=gradients):
+        return training.compare_gradients(ours, gradients, exact, has_batch_statistics=False)
+
+    assert compare(gradients)["passed"]
+    apart = {**gradients, "a": np.float32([3, 4.01])}
+    row = compare(apart)
     assert not row["passed"] and row["errors"]["a"] == pytest.approx(2e-3, rel=1e-3)
-    assert not training.compare_gradients({"a": gradients["a"]}, gradients, gradients)["passed"]
+    assert not compare({"a": gradients["a"]})["passed"]
+    # One that is apart has to be near float64 with the same units, however far from it theirs is.
+    row = compare(apart, {**gradients, "a": np.float32([3, 4.011])})
+    assert row["passed"] and "1 others within 2.0e-04 of float64" in row["result"]
+    assert not compare(apart, {**gradients, "a": np.float32([3, 4.02])})["passed"]
 
     anchors = np.float32([[0, 0, 10, 10], [20, 0, 30, 10], [50, 0, 60, 10]])
     sizes, theirs = np.array([[10, 40]]), np.array([[1, 0, 0]])
@@ -233,6 +240,43 @@ def test_differences_in_training_are_seen():
     assert not training.compare_proposals([anchors + np.float32(0.02)], boxes)["passed"]
 
 
+def test_units_on_the_other_side_of_their_relu_are_seen():
+    import test_peers_units
+
+    from mrcnn_tf.layers import KeypointHead
+
+    class Model:
+        keypoints, keypoint_head = 2, KeypointHead(3, 2, channels=4, num_convs=2)
+
+    pooled = np.random.default_rng(0).normal(size=[2, 3, 5, 5, 3]).astype(np.float32)
+    with test_peers_units.recorded_units(Model) as units:
+        Model.keypoint_head(pooled)
+    Model.keypoint_head(pooled)
+    assert [each.shape for each in units] == [(6, 5, 5, 4)] * 2
+    # The batch has two and one positive RoIs, of four that were sampled in an image.
+    is_positive = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)
+    packed = test_peers_units.pack_units(units, is_positive)
+    expected = units[1].numpy()[[0, 1, 3]].transpose(0, 3, 1, 2) > 0
+    assert 0.1 < expected.mean() < 0.9
+    np.testing.assert_array_equal(
+        np.unpackbits(packed["units.1"], count=expected.size).reshape(expected.shape), expected
+    )
+    Model.keypoints = 0
+    with test_peers_units.recorded_units(Model) as units:
+        assert not units and not test_peers_units.pack_units(units, is_positive)
+
+    def compare(other_side, farthest):
+        return test_peers_units.compare_units(
+            *map(np.array, ([10**6, 10**6], other_side, farthest))
+        )
+
+    assert compare([0, 0], [0, 0])["passed"]
+    row = compare([2, 3], [1e-7, 2e-6])
+    assert row["passed"] and "1999995 of 2000000 pass or not" in row["result"]
+    assert not compare([2, 3], [1e-7, 2e-5])["passed"]
+    assert not compare([2, 300], [1e-7, 2e-6])["passed"]
+
+
 def test_rounding_of_gradients_is_told_from_an_error():
     import test_peers_training as training
 
@@ -242,7 +286,7 @@ def test_rounding_of_gradients_is_told_from_an_error():
         for name, three in values.items():
             for side, value in zip(sides, three, strict=True):
                 side[name] = np.float32([value])
-        return training.compare_gradients(*sides)
+        return training.compare_gradients(*sides, has_batch_statistics=True)
 
     row = compare(4.06, 3.95, 4, b=(1, 1, 1))
     assert row["passed"] and "1 of 2 tensors within 1e-03, 1 others as near" in row["result"]
