@@ -12,7 +12,7 @@ import numpy as np
 
 import mrcnn_tf
 
-_TORCH_WORKER = Path(__file__).parent / "peers" / "torch_worker.py"
+_PEERS = Path(__file__).parent / "peers"
 
 
 class WorkerError(ValueError):
@@ -42,7 +42,7 @@ class Worker:
         }
         # Ours has to be this very package; torch's environment is to find nothing of this one.
         environment.pop("PYTHONPATH", None)
-        if str(_TORCH_WORKER) not in command:
+        if Path(command[-1]).parent != _PEERS:
             paths = [str(Path(mrcnn_tf.__file__).resolve().parents[1])]
             paths += filter(None, [os.environ.get("PYTHONPATH")])
             environment["PYTHONPATH"] = os.pathsep.join(paths)
@@ -109,5 +109,5 @@ def tensorflow_command(module: str = "tensorflow_worker") -> list[str]:
     return [sys.executable, "-m", f"mrcnn_tf.benchmark.{module}"]
 
 
-def torch_command(python: str | os.PathLike) -> list[str]:
-    return [os.fspath(python), str(_TORCH_WORKER)]
+def torch_command(python: str | os.PathLike, module: str = "torch_worker") -> list[str]:
+    return [os.fspath(python), str(_PEERS / f"{module}.py")]

@@ -1,9 +1,10 @@
-"""`mrcnn-tf benchmark`: how fast ops and models are here, beside those of other libraries."""
+"""`mrcnn-tf benchmark`: how fast ops, models and data are here, beside other libraries'."""
 
 import argparse
+import itertools
 import os
 
-from mrcnn_tf.cli import benchmark_inference
+from mrcnn_tf.cli import benchmark_inference, benchmark_pipeline
 
 EXAMPLES = """
 examples:
@@ -13,6 +14,7 @@ examples:
   mrcnn-tf benchmark ops --quick
   mrcnn-tf benchmark inference
   mrcnn-tf benchmark inference --backbone resnet101 --size 640 960 --json figures.json
+  mrcnn-tf benchmark pipeline --data photos --split train --batch-size 4
 
 Ours and the peer take turns on the same inputs, on the CPU with all its cores, each in a process of
 its own; the medians count. Before you measure, let nothing else run.
@@ -23,9 +25,16 @@ ratio is the peer's time divided by ours, bound the least time that this machine
 inference: a forward pass to boxes and masks beside torchvision's; then with and without a keypoint
 head, and the convolutions of that head alone.
 
+pipeline: from image files to batches with masks, beside torchvision's reference pipeline.
+
 cases of ops:
 """
 
+_OPTIONS = {
+    "ops": ("cases", "quick"),
+    "inference": tuple(benchmark_inference.DEFAULTS),
+    "pipeline": tuple(benchmark_pipeline.DEFAULTS),
+}
 _HOW_TO_GET_PEERS = (
     "torchvision is left out: there is no .venv-peers/bin/python; scripts/setup_peers makes it, "
     "and --peers PYTHON names another one"
@@ -37,12 +46,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
     parser = subparsers.add_parser(
         "benchmark",
-        help="time ops and models beside other libraries'",
-        description="Time the compiled ops, or whole models, beside those of other libraries.",
+        help="time ops, models and reading of data beside other libraries'",
+        description="Time the compiled ops, whole models, or the reading of data, beside those of "
+        "other libraries.",
         epilog=EXAMPLES + "\n".join(f"  {name:<18} {case.what}" for name, case in CASES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("ops", "inference"), help="what is timed")
+    parser.add_argument("what", choices=tuple(_OPTIONS), help="what is timed")
     parser.add_argument(
         "--rounds", type=int, default=7, metavar="N", help="turns of either side (default: 7)"
     )
@@ -62,6 +72,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         help="an eighth of every size, to see that everything runs; such figures mean nothing",
     )
     benchmark_inference.add_options(parser)
+    benchmark_pipeline.add_options(parser)
     parser.set_defaults(run=run)
     return parser
 
@@ -69,9 +80,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 def run(args: argparse.Namespace) -> int:
     from mrcnn_tf.benchmark import find_peers
 
-    of_the_other = benchmark_inference.DEFAULTS if args.what == "ops" else ("cases", "quick")
-    for name in of_the_other:
-        if getattr(args, name) is not None:
+    for name in dict.fromkeys(itertools.chain(*_OPTIONS.values())):
+        if name not in _OPTIONS[args.what] and getattr(args, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} is no option of benchmark {args.what}")
     peers = args.peers or find_peers()
     if args.peers and not os.access(args.peers, os.X_OK):
@@ -83,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"other programs keep {busy:.1f} cores busy: the figures will be off, ratios as well")
     if args.what == "inference":
         return benchmark_inference.run_inference(args, peers)
+    if args.what == "pipeline":
+        return benchmark_pipeline.run_pipeline(args, peers)
     return _run_ops(args, peers)
 
 

@@ -20,7 +20,7 @@ VERBS = {
         "make a model from torchvision's or Detectron2's weights",
     ),
     "export": ("mrcnn_tf.cli.export", "write a SavedModel for serving"),
-    "benchmark": ("mrcnn_tf.cli.benchmark", "time ops and models beside other libraries'"),
+    "benchmark": ("mrcnn_tf.cli.benchmark", "time ops, models and data beside other libraries'"),
     "info": ("mrcnn_tf.cli.info", "show versions, compiled ops and devices"),
 }
 
