@@ -12,6 +12,7 @@ from mrcnn_tf import __version__
 # A verb's module has `add_parser(subparsers)` and `run(args) -> exit code`. It is imported when the
 # verb is used, and imports TensorFlow in `run` only, so that help is there at once.
 VERBS = {
+    "data": ("mrcnn_tf.cli.data", "prepare data: sharded records of a COCO folder"),
     "train": ("mrcnn_tf.cli.train", "train on a COCO folder"),
     "evaluate": ("mrcnn_tf.cli.evaluate", "measure the COCO AP of a model"),
     "predict": ("mrcnn_tf.cli.predict", "find the objects in images"),
@@ -83,13 +84,13 @@ class _VerbParser(argparse.ArgumentParser):
     """Takes positional arguments in front of options and behind them.
 
     By default argparse gives a list of positional arguments that may be empty what stands with the
-    first positional argument, and refuses the rest.
+    first positional argument, and refuses the rest. A verb with verbs of its own leaves it to them.
     """
 
     _is_intermixing = False
 
     def parse_known_args(self, args=None, namespace=None):
-        if self._is_intermixing:
+        if self._is_intermixing or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
         self._is_intermixing = True
         try:
@@ -116,11 +117,15 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
             subparsers.add_parser(verb, help=summary)
             continue
         verb_parser = importlib.import_module(module).add_parser(subparsers)
-        # Accepted after the verb as well.
-        verb_parser.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
+        add_debug(verb_parser)
     return parser
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Accepts --debug after the verb as well."""
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
 
 
 if __name__ == "__main__":

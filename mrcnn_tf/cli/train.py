@@ -9,6 +9,7 @@ examples:
   mrcnn-tf train coco --train instances_train2017 --val instances_val2017 --out poses keypoints=17
   mrcnn-tf train photos --train train --val val --out runs/first --resume
   mrcnn-tf train photos --train train --val val --out runs/again preset=runs/first/best.keras
+  mrcnn-tf train records --train train --val val --val-data photos --out runs/records
 
 A setting is key=value, where key is a field of the recipe (mrcnn_tf.training.Recipe) or an argument
 of the model (mrcnn_tf.MaskRCNN). DIR then holds model.keras (the last state), best.keras (the
@@ -24,9 +25,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("data", help="folder with annotations/STEM.json and the images")
+    parser.add_argument(
+        "data", help="folder with annotations/STEM.json and the images, or of records"
+    )
     parser.add_argument("--train", required=True, metavar="STEM", help="split to learn from")
     parser.add_argument("--val", metavar="STEM", help="split to evaluate on after every epoch")
+    parser.add_argument(
+        "--val-data", metavar="FOLDER", help="COCO folder of --val, if it is not the first one"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the interrupted run in DIR"
@@ -44,7 +50,14 @@ def run(args: argparse.Namespace) -> int:
         args.settings, MaskRCNN, reserved=("num_classes", "class_names", "category_ids")
     )
     _, history = train(
-        args.data, args.train, args.val, args.out, recipe, options, resume=args.resume
+        args.data,
+        args.train,
+        args.val,
+        args.out,
+        recipe,
+        options,
+        resume=args.resume,
+        val_data=args.val_data,
     )
     for name in ("val_box_ap", "val_mask_ap", "val_keypoint_ap"):
         if name in history:

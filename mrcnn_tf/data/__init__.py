@@ -3,20 +3,24 @@
 >>> from mrcnn_tf import data
 >>> train = data.coco("images", "annotations/train.json", batch_size=2, shuffle=True, flip=True)
 
-Names are resolved on first use: `find_split`, `CocoDataset` and `shapes` do not import TensorFlow.
+Names are resolved on first use: only `coco` imports TensorFlow, and what reads or writes images.
 """
 
 import importlib
 
 _HOMES = {
     "CocoDataset": "mrcnn_tf.data.coco_dataset",
+    "RecordDataset": "mrcnn_tf.data.records",
     "coco": "mrcnn_tf.data.pipeline",
     "find_keypoints": "mrcnn_tf.data.splits",
     "find_split": "mrcnn_tf.data.splits",
+    "open_split": "mrcnn_tf.data.splits",
     "read_image": "mrcnn_tf.data.image_files",
+    "verify_records": "mrcnn_tf.data.records_verify",
+    "write_records": "mrcnn_tf.data.records_write",
 }
 
-__all__ = ["CocoDataset", "coco", "find_keypoints", "find_split", "read_image", "shapes"]
+__all__ = sorted([*_HOMES, "shapes"])
 
 
 def __getattr__(name: str):
@@ -28,4 +32,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

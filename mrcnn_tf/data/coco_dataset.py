@@ -161,6 +161,11 @@ class CocoDataset:
         self._image(image_id)
         return self._annotations.get(image_id, [])
 
+    def count_objects(self, image_id: int) -> tuple[int, int]:
+        """How many usable annotations an image has, and how many of them are crowds."""
+        annotations = self.annotations(image_id)
+        return len(annotations), sum(bool(a.get("iscrowd", 0)) for a in annotations)
+
     def class_of(self, annotation: dict) -> int:
         """Class (0 to K - 1) of an annotation."""
         return self._class_of[annotation["category_id"]]

@@ -39,12 +39,16 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
     >>> image = read_image("photo.jpg")
     """
+    return decode_image(read_content(path), path)
+
+
+def read_content(path: str | os.PathLike) -> bytes:
+    """The bytes of an image file as they are; an `ImageError` if there are none to read."""
     try:
         with open(path, "rb") as file:
-            content = file.read()
+            return file.read()
     except OSError as error:
         raise ImageError(f"image {path} cannot be read: {error.strerror or error}") from error
-    return decode_image(content, path)
 
 
 def decode_image(content: bytes, path: str | os.PathLike) -> np.ndarray:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from mrcnn_tf.data.batch_order import BatchOrder, aspect_ratio_buckets, image_stream
 from mrcnn_tf.data.batching import batched
 from mrcnn_tf.data.coco_dataset import CocoDataset
+from mrcnn_tf.data.records import RecordDataset
 from mrcnn_tf.data.sample_reader import SampleReader, resize
 from mrcnn_tf.data.transforms import Augmentation, Sample, augment, draw, resample_masks, rescale
 from mrcnn_tf.ops.resize_image import check_method, resized_shape
@@ -23,7 +24,7 @@ NO_OBJECTS = "image without objects"
 
 
 def coco(
-    images: str | os.PathLike | CocoDataset,
+    images: str | os.PathLike | CocoDataset | RecordDataset,
     annotations: str | os.PathLike | None = None,
     batch_size: int = 1,
     size: int | tuple[int, int] = (800, 1333),
@@ -87,8 +88,8 @@ def coco(
     Detectron2 drop them (`drop_empty=True`).
 
     Args:
-        images: folder of the images, or a `CocoDataset`, which then has been given the
-            `annotations`, `category_ids`, `image_ids` and `on_error`.
+        images: folder of the images, or a `CocoDataset` or `RecordDataset`, which then has been
+            given the `annotations`, `category_ids`, `image_ids` and `on_error`.
         annotations: COCO annotation file.
         batch_size: images a batch; with `shard`, images of the worker's own part of it.
         size: (short side, long side): the short side is brought to the first unless the long one
@@ -136,7 +137,7 @@ def coco(
             values here by all of them, which torchvision does not do.
 
     Returns:
-        The dataset, with attributes `source` (the `CocoDataset`) and `skipped` (its dict of what
+        The dataset, with attributes `source` (the data set) and `skipped` (its dict of what
         was left out, by reason). Its cardinality is known unless `on_error="skip"`, or
         `initial_step` lies within a pass, which is then shorter than the next ones.
 
@@ -202,8 +203,10 @@ def coco(
     return batches
 
 
-def _as_dataset(images, annotations, category_ids, image_ids, on_error) -> CocoDataset:
-    if not isinstance(images, CocoDataset):
+def _as_dataset(
+    images, annotations, category_ids, image_ids, on_error
+) -> CocoDataset | RecordDataset:
+    if isinstance(images, str | os.PathLike):
         if annotations is None:
             raise ValueError("annotations (a COCO annotation file) must be given")
         return CocoDataset(
@@ -212,8 +215,8 @@ def _as_dataset(images, annotations, category_ids, image_ids, on_error) -> CocoD
     repeated = any(value is not None for value in (annotations, category_ids, image_ids))
     if repeated or on_error != "raise":
         raise ValueError(
-            "annotations, category_ids, image_ids and on_error belong to the CocoDataset that was "
-            "given as images; give them to it"
+            f"annotations, category_ids, image_ids and on_error belong to the "
+            f"{type(images).__name__} that was given as images; give them to it"
         )
     return images
 
@@ -282,10 +285,11 @@ def _check_arguments(
             raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
 
 
-def _kept_images(dataset: CocoDataset, drop_empty: bool) -> list[int]:
+def _kept_images(dataset: CocoDataset | RecordDataset, drop_empty: bool) -> list[int]:
     ids = dataset.image_ids
     if drop_empty:
-        ids = [i for i in ids if not all(a.get("iscrowd", 0) for a in dataset.annotations(i))]
+        counts = {i: dataset.count_objects(i) for i in ids}
+        ids = [i for i, (objects, crowds) in counts.items() if objects > crowds]
         dataset.skipped[NO_OBJECTS] = len(dataset) - len(ids)
         if not ids:
             raise ValueError(
@@ -295,8 +299,10 @@ def _kept_images(dataset: CocoDataset, drop_empty: bool) -> list[int]:
     return ids
 
 
-def _object_limit(dataset: CocoDataset, ids: list[int], max_objects: int | None) -> int:
-    counts = [len(dataset.annotations(i)) for i in ids]
+def _object_limit(
+    dataset: CocoDataset | RecordDataset, ids: list[int], max_objects: int | None
+) -> int:
+    counts = [dataset.count_objects(i)[0] for i in ids]
     if max_objects is None:
         return max(1, *counts)
     beyond = sum(max(count - max_objects, 0) for count in counts)
@@ -312,7 +318,7 @@ def _object_limit(dataset: CocoDataset, ids: list[int], max_objects: int | None)
 
 
 def _checked_canvas(
-    dataset: CocoDataset,
+    dataset: CocoDataset | RecordDataset,
     ids: list[int],
     size: tuple[int, int],
     pad_to: tuple[int, int],

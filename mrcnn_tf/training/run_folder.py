@@ -7,7 +7,7 @@ from mrcnn_tf.data.write_json import write_json
 
 CHECKPOINTS = "checkpoints"
 _SETTINGS = "settings.json"
-_MOVABLE = ("data",)  # a folder that has another path on another machine
+_MOVABLE = ("data", "val_data")  # folders that have another path on another machine
 
 
 def open_run(out: str, settings: dict, resume: bool) -> None:

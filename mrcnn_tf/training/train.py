@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from mrcnn_tf import replicas
-from mrcnn_tf.data import CocoDataset, coco, find_keypoints, find_split
+from mrcnn_tf.data import CocoDataset, RecordDataset, coco, find_keypoints, find_split, open_split
 from mrcnn_tf.data.faults import as_data_fault
 from mrcnn_tf.evaluation import CocoEvaluation
 from mrcnn_tf.models import MaskRCNN
@@ -22,7 +22,9 @@ from mrcnn_tf.training.strategy import distribute, make_strategy
 from mrcnn_tf.weights import preset_arguments
 
 
-def build_model(dataset: CocoDataset, recipe: Recipe, options: dict[str, typing.Any]) -> MaskRCNN:
+def build_model(
+    dataset: CocoDataset | RecordDataset, recipe: Recipe, options: dict[str, typing.Any]
+) -> MaskRCNN:
     """The recipe's model, with the data set's classes and, if it has `keypoints`, joints.
 
     Args:
@@ -58,6 +60,7 @@ def train(
     callbacks: list[keras.callbacks.Callback] | None = None,
     verbose: int | str = "auto",
     resume: bool = False,
+    val_data: str | None = None,
 ) -> tuple[MaskRCNN, dict[str, list[float]]]:
     """Train on one split of a COCO folder and measure AP on another.
 
@@ -72,7 +75,8 @@ def train(
     AP without masks) and `checkpoints`, from which `resume` goes on.
 
     Args:
-        data: folder with `annotations/STEM.json` and the images.
+        data: folder with `annotations/STEM.json` and the images, or of records, see
+            `mrcnn_tf.data.open_split`; `val_split` then needs `val_data`.
         train_split: stem of the annotation file to learn from.
         val_split: stem of the one to evaluate on; None leaves evaluation out.
         out: folder of the results; made if missing.
@@ -82,6 +86,7 @@ def train(
         verbose: as in `model.fit`.
         resume: go on with the run in `out`, to the same weights as if it had never stopped; without
             one there, start it.
+        val_data: COCO folder of `val_split`, if it is not `data`.
 
     Returns:
         The trained model and its history, a list of values by name.
@@ -100,13 +105,9 @@ def train(
     joints = preset_arguments(recipe.preset).get("keypoints")
     if joints:
         options.setdefault("keypoints", joints)
-    images, annotations = find_split(data, train_split)
-    val = find_split(data, val_split) if val_split else None
-    dataset = CocoDataset(
-        images,
-        annotations,
-        image_ids=recipe.image_ids,
-        keypoint_annotations=find_keypoints(annotations) if options.get("keypoints") else None,
+    val = find_split(val_data or data, val_split) if val_split else None
+    dataset = open_split(
+        data, train_split, image_ids=recipe.image_ids, keypoints=bool(options.get("keypoints"))
     )
     with strategy.scope():
         model = build_model(dataset, recipe, options)
@@ -145,6 +146,7 @@ def train(
             "data": os.path.abspath(data),
             "train": train_split,
             "val": val_split,
+            "val_data": os.path.abspath(val_data or data),
             "recipe": dataclasses.asdict(recipe),
             "model": model.get_config(),
         }
