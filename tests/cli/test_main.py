@@ -32,7 +32,7 @@ def test_help_is_there_without_tensorflow():
         "try: main(sys.argv[1:])\n"
         "finally: assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
-    for verb in ("", "train", "evaluate", "predict", "import-weights", "benchmark", "info"):
+    for verb in ("", "data", "train", "evaluate", "predict", "import-weights", "benchmark", "info"):
         arguments = [verb, "--help"] if verb else ["--help"]
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True

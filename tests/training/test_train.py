@@ -9,7 +9,7 @@ import pytest
 import mrcnn_tf
 from mrcnn_tf import MaskRCNN
 from mrcnn_tf.cli.main import main
-from mrcnn_tf.data import CocoDataset, find_split, shapes
+from mrcnn_tf.data import CocoDataset, find_split, shapes, write_records
 from mrcnn_tf.training import Recipe, parse_settings
 from mrcnn_tf.training.train import build_model
 from mrcnn_tf.weights import model_from_torchvision
@@ -29,6 +29,13 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     for stem, count in (("train", 4), ("val", 2)):
         shapes.generate(folder, count, stem=stem, image_size=96, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(scenes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    write_records(CocoDataset(*find_split(scenes, "train")), folder, shards=2, keypoints=True)
     return folder
 
 
@@ -88,6 +95,36 @@ def test_same_seed_same_weights(scenes, tmp_path):
     for a, b in zip(first, second, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     assert any(np.abs(a - b).max() > 1e-2 for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.slow
+def test_a_run_on_records_is_the_run_on_the_folder(scenes, records, tmp_path):
+    def log(name, words):
+        base = ["--train", "train", "--val", "val", "--out", str(tmp_path / name)]
+        settings = [*SETTINGS, "steps=4", "batch_size=2", "keypoints=17", "scale_jitter=(0.5,1.5)"]
+        assert main(["train", *words, *base, *settings]) == 0
+        keras.backend.clear_session()
+        with open(tmp_path / name / "log.csv") as file:
+            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+    direct = log("direct", [str(scenes)])
+    through = log("records", [str(records), "--val-data", str(scenes)])
+    assert len(direct) == 2 and "val_keypoint_ap" in direct[1]
+    for a, b in zip(direct, through, strict=True):
+        assert a.keys() == b.keys()
+        for name in a.keys() - {"seconds"}:
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_records_need_a_folder_to_evaluate_on(records, tmp_path, capsys):
+    base = ["train", str(records), "--out", str(tmp_path / "out")]
+    for words, message in (
+        (["--train", "train", "--val", "val"], "with --val-data"),
+        (["--train", "val"], "holds records of the split train, not of val"),
+        (["--train", "train", "--val", "val", "--val-data", "nowhere"], "nowhere does not exist"),
+    ):
+        assert main([*base, *words]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_unusable_input_is_one_line(scenes, tmp_path, capsys):
