@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import concurrent.futures.process
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -233,9 +236,18 @@ def _in_parallel(tasks: Iterable[_Task], workers: int) -> Iterator[dict]:
 
 
 def _prepare_process() -> None:
-    """Keeps a process from taking a GPU's memory; Ctrl-C lets it finish the shard it is at."""
+    """Keeps a process from taking a GPU's memory, and from going on without the one it is for.
+
+    Ctrl-C lets it finish the shard it is at.
+    """
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _manifest(plan: dict, summaries: list[dict], skipped: Counter) -> dict:
