@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mrcnn_tf.data.coco_file import keypoint_category, merge_keypoints, read_coco_file
 from mrcnn_tf.data.image_files import image_size
 
@@ -161,10 +163,18 @@ class CocoDataset:
         self._image(image_id)
         return self._annotations.get(image_id, [])
 
-    def count_objects(self, image_id: int) -> tuple[int, int]:
-        """How many usable annotations an image has, and how many of them are crowds."""
-        annotations = self.annotations(image_id)
-        return len(annotations), sum(bool(a.get("iscrowd", 0)) for a in annotations)
+    def object_counts(self, crowds: bool = True) -> np.ndarray:
+        """How many usable annotations each image has.
+
+        Args:
+            crowds: whether crowds count.
+
+        Returns:
+            int64 [N], in the order of `image_ids`.
+        """
+        found = (self.annotations(image_id) for image_id in self.image_ids)
+        counts = (sum(crowds or not a.get("iscrowd", 0) for a in each) for each in found)
+        return np.fromiter(counts, np.int64, len(self.image_ids))
 
     def class_of(self, annotation: dict) -> int:
         """Class (0 to K - 1) of an annotation."""

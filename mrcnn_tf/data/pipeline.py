@@ -288,8 +288,8 @@ def _check_arguments(
 def _kept_images(dataset: CocoDataset | RecordDataset, drop_empty: bool) -> list[int]:
     ids = dataset.image_ids
     if drop_empty:
-        counts = {i: dataset.count_objects(i) for i in ids}
-        ids = [i for i, (objects, crowds) in counts.items() if objects > crowds]
+        counts = dataset.object_counts(crowds=False)
+        ids = [image_id for image_id, count in zip(ids, counts, strict=True) if count]
         dataset.skipped[NO_OBJECTS] = len(dataset) - len(ids)
         if not ids:
             raise ValueError(
@@ -302,15 +302,15 @@ def _kept_images(dataset: CocoDataset | RecordDataset, drop_empty: bool) -> list
 def _object_limit(
     dataset: CocoDataset | RecordDataset, ids: list[int], max_objects: int | None
 ) -> int:
-    counts = [dataset.count_objects(i)[0] for i in ids]
+    counts = dataset.object_counts()[np.isin(dataset.image_ids, ids)]
     if max_objects is None:
-        return max(1, *counts)
-    beyond = sum(max(count - max_objects, 0) for count in counts)
+        return max(1, int(counts.max()))
+    beyond = int(np.maximum(counts - max_objects, 0).sum())
     if beyond:
         dataset.skipped[TOO_MANY] = beyond
         warnings.warn(
             f"{dataset.annotation_file}: {beyond} objects are left out because their images hold "
-            f"more than max_objects={max_objects} (at most {max(counts)}); max_objects=None keeps "
+            f"more than max_objects={max_objects} (at most {counts.max()}); max_objects=None keeps "
             "all",
             stacklevel=3,
         )

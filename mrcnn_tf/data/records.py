@@ -125,10 +125,11 @@ class RecordDataset:
         entry = self._index[self._row(image_id)]
         return int(entry["height"]), int(entry["width"])
 
-    def count_objects(self, image_id: int) -> tuple[int, int]:
-        """See `CocoDataset.count_objects`."""
-        entry = self._index[self._row(image_id)]
-        return int(entry["annotations"]), int(entry["crowds"])
+    def object_counts(self, crowds: bool = True) -> np.ndarray:
+        """How many usable annotations each image has, see `CocoDataset.object_counts`."""
+        rows = self._by_id[np.searchsorted(self._sorted_ids, self.image_ids)]
+        counts = self._index["annotations"][rows].astype(np.int64)
+        return counts if crowds else counts - self._index["crowds"][rows]
 
     def read(self, image_id: int, keypoints: bool = False) -> Sample:
         """An image at its own size with all its objects.

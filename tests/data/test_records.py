@@ -123,7 +123,10 @@ def test_what_a_dataset_tells(scenes, source, records):
         assert getattr(opened, name) == getattr(source, name), name
     for image_id in source.image_ids:
         assert opened.size(image_id) == source.size(image_id)
-        assert opened.count_objects(image_id) == source.count_objects(image_id)
+    for crowds in (True, False):
+        counts = opened.object_counts(crowds)
+        assert counts.dtype == np.int64 and counts.sum() == [33, 41][crowds]
+        np.testing.assert_array_equal(counts, source.object_counts(crowds))
     assert opened.path(opened.image_ids[3]) == f"{shard(records, 1)} (record 0)"
     with pytest.raises(KeyError, match="has no image with id 5"):
         opened.size(5)

@@ -144,7 +144,7 @@ def test_faults_stop_the_conversion_or_are_counted(tmp_path):
         "image file unusable": 1,
         "mask without pixels": 1,
     }
-    assert RecordDataset(tmp_path / "skipped").count_objects(13) == (5, 0)
+    assert RecordDataset(tmp_path / "skipped").object_counts().tolist() == [4, 5, 5]
 
 
 @pytest.mark.slow
