@@ -22,6 +22,18 @@ FORMAT_VERSION = 1  # raised when a reader of before would not understand what i
 MANIFEST = "manifest.json"
 PLAN = "plan.json"  # is there while a conversion is not finished
 
+_KEYS = (
+    "split",
+    "categories",
+    "keypoint_names",
+    "keypoint_skeleton",
+    "keypoint_classes",
+    "images",
+    "objects",
+    "skipped",
+    "shards",
+)
+
 HEAD_BYTES = 12  # of a TFRecord, in front of its content: the length and a checksum of it
 FOOT_BYTES = 4
 
@@ -69,13 +81,16 @@ def read_manifest(folder: str | os.PathLike) -> dict:
         raise FileNotFoundError(f"{folder} holds no records: there is no {path}")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        version, shards = manifest["format_version"], manifest["shards"]
+        version = manifest["format_version"]
+        is_complete = version != FORMAT_VERSION or all(manifest[key] is not None for key in _KEYS)
     except (ValueError, KeyError, TypeError):
+        is_complete = False
+    if not is_complete:
         raise ValueError(
             f"{path} is damaged or not a manifest of records; make it again with `mrcnn-tf data "
             "convert`"
-        ) from None
-    if version != FORMAT_VERSION or not shards:
+        )
+    if version != FORMAT_VERSION:
         raise ValueError(
             f"{path} has records of format version {version}, this release reads version "
             f"{FORMAT_VERSION}; convert the data again, to another folder"
@@ -118,7 +133,7 @@ def encode_record(
         "image/width": [width],
         "image/object/class/label": [category_ids[k] for k in sample.classes],
         "image/object/is_crowd": sample.is_crowd,
-        "image/object/id": [-1 if a.get("id") is None else a["id"] for a in annotations],
+        "image/object/id": [a["id"] if isinstance(a.get("id"), int) else -1 for a in annotations],
         "image/object/mask/box": sample.mask_boxes.ravel(),
     }
     floats = {
@@ -193,7 +208,8 @@ def decode_record(
 
 def _area(annotation: dict) -> float:
     _, _, width, height = annotation["bbox"]
-    return annotation.get("area", width * height)
+    area = annotation.get("area")
+    return area if isinstance(area, int | float) else width * height
 
 
 def _run_lengths(crop: np.ndarray | None) -> bytes:

@@ -196,7 +196,7 @@ def test_records_without_joints_and_images_without_objects(tmp_path):
     folder = CocoFolder(tmp_path / "coco")
     folder.add_image(4, photo(*NATIVE), "of a cat.jpg")
     folder.add_image(9, photo(*NATIVE))
-    folder.add_object(9, blob(*NATIVE, 1), id=None)
+    folder.add_object(9, blob(*NATIVE, 1), id="a cat", area=None)
     dataset = CocoDataset(*folder.write())
     manifest = write_records(dataset, tmp_path / "records", split="cats")
     assert manifest["shards"][0]["name"] == "cats-00000-of-00001.tfrecord"
@@ -257,6 +257,11 @@ def test_a_damaged_record_is_named_or_skipped(copied, source):
             "of format version 2, this release reads version 1; convert the data again",
         ),
         (lambda f: (f / "manifest.json").write_text("{"), ValueError, "is damaged or not a mani"),
+        (
+            lambda f: (f / "manifest.json").write_text('{"format_version": 1, "shards": []}'),
+            ValueError,
+            "is damaged or not a mani",
+        ),
         (lambda f: (f / "manifest.json").write_text("[]"), ValueError, "is damaged or not a mani"),
         (lambda f: (f / "manifest.json").unlink(), FileNotFoundError, "holds no records"),
         (
