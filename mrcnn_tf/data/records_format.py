@@ -9,6 +9,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,9 @@ def encode_record(
         "image/width": [width],
         "image/object/class/label": [category_ids[k] for k in sample.classes],
         "image/object/is_crowd": sample.is_crowd,
-        "image/object/id": [a["id"] if isinstance(a.get("id"), int) else -1 for a in annotations],
+        "image/object/id": [
+            a["id"] if isinstance(a.get("id"), Integral) else -1 for a in annotations
+        ],
         "image/object/mask/box": sample.mask_boxes.ravel(),
     }
     floats = {
@@ -209,7 +212,7 @@ def decode_record(
 def _area(annotation: dict) -> float:
     _, _, width, height = annotation["bbox"]
     area = annotation.get("area")
-    return area if isinstance(area, int | float) else width * height
+    return area if isinstance(area, Real) else width * height
 
 
 def _run_lengths(crop: np.ndarray | None) -> bytes:
