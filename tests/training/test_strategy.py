@@ -8,7 +8,6 @@ from mrcnn_tf.training.strategy import (
     as_lost_worker,
     distribute,
     make_strategy,
-    rows_of_worker,
 )
 
 WORKERS = ["localhost:8888", "localhost:8889", "localhost:8890"]
@@ -40,14 +39,6 @@ def test_workers_of_slurm(monkeypatch):
         "worker": ["node3:8888", "node3:8889", "node5:8888"]
     }
     assert (resolver.task_type, resolver.task_id) == ("worker", 2)
-
-
-def test_parts_of_batches_are_the_batches():
-    batches = tf.data.Dataset.range(12).map(lambda i: (i, {"id": i})).batch(6)
-    parts = [rows_of_worker(batches, index, 3) for index in range(3)]
-    found = [[y["id"].numpy().tolist() for _, y in part] for part in parts]
-    assert found == [[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 11]]]
-    assert rows_of_worker(batches, 0, 1) is batches
 
 
 class Cluster:
