@@ -9,6 +9,7 @@ Names are resolved on first use: only `coco` imports TensorFlow, and what reads 
 import importlib
 
 _HOMES = {
+    "BatchServer": "mrcnn_tf.data.service",
     "CocoDataset": "mrcnn_tf.data.coco_dataset",
     "RecordDataset": "mrcnn_tf.data.records",
     "coco": "mrcnn_tf.data.pipeline",
@@ -16,6 +17,7 @@ _HOMES = {
     "find_split": "mrcnn_tf.data.splits",
     "open_split": "mrcnn_tf.data.splits",
     "read_image": "mrcnn_tf.data.image_files",
+    "read_served": "mrcnn_tf.data.service",
     "verify_records": "mrcnn_tf.data.records_verify",
     "write_records": "mrcnn_tf.data.records_write",
 }
