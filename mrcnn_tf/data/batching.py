@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from mrcnn_tf.data.instance_masks import pack_crops
+from mrcnn_tf.data.program_end import until_program_ends
 from mrcnn_tf.data.transforms import Sample
 
 MULTIPLE = 32  # the coarsest stride of the backbone's feature maps
@@ -61,14 +62,21 @@ def batched(
     if keypoints:
         shapes["keypoints"] = [max_objects, keypoints, 3]
 
-    def arrays(image_id: np.ndarray, epoch: np.ndarray) -> list[np.ndarray]:
-        sample = load(int(image_id), int(epoch))
-        usable = sample is not None
-        fields = padded_fields(sample if usable else _blank(keypoints), max_objects, canvas)
+    def arrays(sample: Sample, usable: bool) -> list[np.ndarray]:
+        fields = padded_fields(sample, max_objects, canvas)
         return [*(fields[name] for name in types), np.array(usable)]
 
+    def loaded(image_id: np.ndarray, epoch: np.ndarray) -> list[np.ndarray]:
+        sample = load(int(image_id), int(epoch))
+        return arrays(_blank(keypoints), False) if sample is None else arrays(sample, True)
+
+    def blank(*_: np.ndarray) -> list[np.ndarray]:
+        return arrays(_blank(keypoints), True)
+
+    read = until_program_ends(loaded, at_the_end=blank)
+
     def element(image_id: tf.Tensor, epoch: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        *fields, usable = tf.numpy_function(arrays, [image_id, epoch], [*types.values(), tf.bool])
+        *fields, usable = tf.numpy_function(read, [image_id, epoch], [*types.values(), tf.bool])
         for field, name in zip(fields, types, strict=True):
             field.set_shape(shapes[name])
         usable.set_shape([])

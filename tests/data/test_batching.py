@@ -138,3 +138,18 @@ def test_replicas_share_a_batch(files):
     command = [sys.executable, "-c", REPLICAS, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[[10], [11]]", "[[12], [13]]", "[[14], [15]]"]
+
+
+LEFT_READING = """
+import sys
+from mrcnn_tf import data
+
+iterator = iter(data.coco(*sys.argv[1:], batch_size=2, size=(200, 300), repeat=True))
+next(iterator)
+"""
+
+
+def test_a_program_ends_while_a_dataset_reads_ahead(files):
+    command = [sys.executable, "-c", LEFT_READING, *files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Error" not in done.stderr
