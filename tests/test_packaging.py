@@ -27,6 +27,7 @@ EXTRA = {
     ("training", "data"),
     ("evaluation", "data"),
     ("visualize", "data"),
+    ("benchmark", "data"),
     ("training", "evaluation"),
     ("training", "weights"),
     ("benchmark", "data"),
