@@ -16,7 +16,7 @@ import pytest
 from mrcnn_tf import MaskRCNN
 from mrcnn_tf.cli.main import VERBS, main
 from mrcnn_tf.data import CocoDataset, find_split, shapes
-from mrcnn_tf.training import Recipe, parse_settings
+from mrcnn_tf.training import Recipe, list_recipes, parse_settings, read_recipe
 from mrcnn_tf.weights import PRESETS
 from tests.models.tiny import tiny_model
 
@@ -119,6 +119,7 @@ def test_examples_run(page, workplace, tmp_path):
 
 def test_commands_parse_and_every_verb_is_shown(monkeypatch):
     shown = set()
+    shipped = [recipe.name for recipe in list_recipes()]
     for page, text in TEXTS.items():
         for command in COMMAND.findall(text.replace("\\\n", " ")):
             argv = shlex.split(command)
@@ -126,7 +127,9 @@ def test_commands_parse_and_every_verb_is_shown(monkeypatch):
             monkeypatch.setattr(importlib.import_module(VERBS[argv[0]][0]), "run", parsed.append)
             assert main(argv) == 0 and len(parsed) == 1, f"{page}: {command}"
             if argv[0] == "train":
-                parse_settings(parsed[0].settings, MaskRCNN, DECIDED_BY_DATA)
+                recipe = parsed[0].recipe if parsed[0].recipe in shipped else None
+                file_settings = read_recipe(recipe) if recipe else None
+                parse_settings(parsed[0].settings, MaskRCNN, DECIDED_BY_DATA, file_settings)
             shown.add(argv[0])
     assert shown == set(VERBS)
 
@@ -148,6 +151,9 @@ def test_every_setting_and_argument_is_documented_with_its_default():
     assert documented("model.md") == arguments
 
 
-def test_every_preset_and_loss_is_documented():
+def test_every_preset_recipe_and_loss_is_documented():
+    page = TEXTS[ROOT / "docs" / "training.md"]
+    for recipe in list_recipes():
+        assert f"`{recipe.name}`" in page
     assert all(f"`{name}`" in TEXTS[ROOT / "docs" / "model.md"] for name in PRESETS)
     assert all(f"`{name}`" in TEXTS[ROOT / "docs" / "training.md"] for name in MaskRCNN.loss_names)

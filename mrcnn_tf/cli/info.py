@@ -14,8 +14,8 @@ examples:
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "info",
-        help="show versions, compiled ops and devices",
-        description="Show the versions in use, whether the ops are compiled, and the devices.",
+        help="show versions, compiled ops, devices and recipes",
+        description="Show the versions in use, whether the ops are compiled, devices and recipes.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -37,18 +37,20 @@ def run(args: argparse.Namespace) -> int:
         lines.append(("ops", f"plain TensorFlow, which is slower: {ops['reason']}"))
         lines.append(("", f"compile them with: {ops['rebuild']}"))
     lines += [(device["type"], device["name"]) for device in facts["devices"]]
+    lines += [("recipe", f"{row['name']}: {row['published']}") for row in facts["recipes"]]
     for name, value in lines:
         print(f"{name:<12}{value}")
     return 0
 
 
 def collect() -> dict:
-    """Versions, the state of the compiled ops, and the devices TensorFlow sees."""
+    """Versions, the state of the compiled ops, devices that TensorFlow sees, and recipes."""
     import keras
     import tensorflow as tf
 
     import mrcnn_tf
     from mrcnn_tf.ops.loader import rebuild_command, status
+    from mrcnn_tf.training import list_recipes
 
     ops = status()
     if not ops["compiled"]:
@@ -64,4 +66,5 @@ def collect() -> dict:
         "keras": keras.__version__,
         "ops": ops,
         "devices": devices,
+        "recipes": [recipe._asdict() for recipe in list_recipes()],
     }

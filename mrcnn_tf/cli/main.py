@@ -22,7 +22,7 @@ VERBS = {
     ),
     "export": ("mrcnn_tf.cli.export", "write a SavedModel for serving"),
     "benchmark": ("mrcnn_tf.cli.benchmark", "time ops, models and data beside other libraries'"),
-    "info": ("mrcnn_tf.cli.info", "show versions, compiled ops and devices"),
+    "info": ("mrcnn_tf.cli.info", "show versions, compiled ops, devices and recipes"),
 }
 
 EXAMPLES = """

@@ -10,10 +10,13 @@ examples:
   mrcnn-tf train photos --train train --val val --out runs/first --resume
   mrcnn-tf train photos --train train --val val --out runs/again preset=runs/first/best.keras
   mrcnn-tf train records --train train --val val --val-data photos --out runs/records
+  mrcnn-tf train photos --train train --val val --out runs/few --recipe few_shot steps=500
+  mrcnn-tf train --list-recipes
 
 A setting is key=value, where key is a field of the recipe (mrcnn_tf.training.Recipe) or an argument
-of the model (mrcnn_tf.MaskRCNN). DIR then holds model.keras (the last state), best.keras (the
-highest AP on --val), log.csv and settings.json.
+of the model (mrcnn_tf.MaskRCNN); it goes before the recipe file's. DIR then holds model.keras (the
+last state), best.keras (the highest AP on --val), log.csv, settings.json, and recipe.yaml, which
+--recipe reads.
 """
 
 
@@ -26,17 +29,21 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "data", help="folder with annotations/STEM.json and the images, or of records"
+        "data", nargs="?", help="folder with annotations/STEM.json and the images, or of records"
     )
-    parser.add_argument("--train", required=True, metavar="STEM", help="split to learn from")
+    parser.add_argument("--train", metavar="STEM", help="split to learn from")
     parser.add_argument("--val", metavar="STEM", help="split to evaluate on after every epoch")
     parser.add_argument(
         "--val-data", metavar="FOLDER", help="COCO folder of --val, if it is not the first one"
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--out", metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the interrupted run in DIR"
     )
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="a recipe of --list-recipes, or a .yaml file"
+    )
+    parser.add_argument("--list-recipes", action="store_true", help="list the recipes and stop")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings, see below")
     parser.set_defaults(run=run)
     return parser
@@ -44,10 +51,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> int:
     from mrcnn_tf.models import MaskRCNN
-    from mrcnn_tf.training import parse_settings, train
+    from mrcnn_tf.training import list_recipes, parse_settings, read_recipe, train
 
+    if args.list_recipes:
+        for shipped in list_recipes():
+            print(f"{shipped.name:<16}{shipped.summary}\n{'':<16}{shipped.published}")
+        return 0
+    for name, value in (("DATA", args.data), ("--train", args.train), ("--out", args.out)):
+        if not value:
+            raise ValueError(f"mrcnn-tf train needs {name}; see mrcnn-tf train --help.")
     recipe, options = parse_settings(
-        args.settings, MaskRCNN, reserved=("num_classes", "class_names", "category_ids")
+        args.settings,
+        MaskRCNN,
+        reserved=("num_classes", "class_names", "category_ids"),
+        file_settings=read_recipe(args.recipe) if args.recipe else None,
     )
     _, history = train(
         args.data,
@@ -62,5 +79,5 @@ def run(args: argparse.Namespace) -> int:
     for name in ("val_box_ap", "val_mask_ap", "val_keypoint_ap"):
         if name in history:
             print(f"best {name}: {max(history[name]):.4f}")
-    print(f"model.keras, best.keras, log.csv and settings.json are in {args.out}")
+    print(f"model.keras, best.keras, log.csv, recipe.yaml and settings.json are in {args.out}")
     return 0

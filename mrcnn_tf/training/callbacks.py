@@ -75,6 +75,16 @@ class LogEpochs(keras.callbacks.Callback):
         os.replace(f"{self.path}.saving", self.path)
 
 
+class StopWithoutProgress(keras.callbacks.EarlyStopping):
+    """Keras's `EarlyStopping`, whose `patience` counts measurements instead of epochs.
+
+    An epoch whose logs lack `monitor`, as those between two evaluations do, counts for nothing.
+    """
+
+    def get_monitor_value(self, logs):
+        return (logs or {}).get(self.monitor)
+
+
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
     """Stop with an error that names the step and the losses as soon as a loss is not a number."""
 

@@ -2,7 +2,9 @@
 
 import ast
 import dataclasses
+import difflib
 import inspect
+import types
 import typing
 
 
@@ -22,11 +24,24 @@ class Recipe:
             instead of `epochs`.
         steps_per_epoch: steps between two evaluations; one pass over the data if not given.
         evaluate_every: epochs between two evaluations of COCO AP; the last epoch always is.
-        optimizer: `"adamw"` or `"sgd"` (momentum 0.9).
+        patience: measurements of AP without a better one after which the run ends; None never
+            ends it early.
+        mixed_precision: `"float16"`, with loss scaling, or `"bfloat16"` for convolutions and dense
+            layers.
+        freeze: sublayers that are not trained in this run, such as `("backbone", "fpn", "rpn")`.
+        optimizer: `"adamw"`, `"sgd"`, `"torch_sgd"` (PyTorch's, as published recipes have it) or
+            `"lars"`; momentum is 0.9.
         learning_rate: after the warm-up.
-        warmup_steps: steps over which the learning rate grows linearly from zero.
-        schedule: `"cosine"` falls to zero at the last step, `"constant"` does not.
-        weight_decay: decoupled from the gradient; never on biases and norms.
+        reference_batch_size: batch size that `learning_rate` is meant for; with another one it
+            changes in proportion. None: it does not.
+        warmup_steps: steps over which the learning rate grows linearly.
+        warmup_factor: factor on the learning rate at the beginning of the warm-up.
+        schedule: `"cosine"` falls to zero at the last step, `"step"` by `decay_factor` at each of
+            `decay_at`, `"constant"` not at all.
+        decay_at: parts of the run, between 0 and 1, after which a `"step"` schedule falls.
+        decay_factor: by which it falls.
+        weight_decay: apart from the gradient with `"adamw"` and `"sgd"`, in the gradient with
+            `"torch_sgd"` and `"lars"`; never on biases and norms.
         clip_norm: largest norm of the whole gradient; 0 turns clipping off.
         ema: momentum of the weights' moving average, which is evaluated and saved instead of the
             last weights; 0 turns it off.
@@ -62,10 +77,17 @@ class Recipe:
     steps: int | None = None
     steps_per_epoch: int | None = None
     evaluate_every: int = 1
+    patience: int | None = None
+    mixed_precision: str | None = None
+    freeze: tuple[str, ...] = ()
     optimizer: str = "adamw"
     learning_rate: float = 5e-4
+    reference_batch_size: int | None = None
     warmup_steps: int = 50
+    warmup_factor: float = 0.0
     schedule: str = "cosine"
+    decay_at: tuple[float, ...] = ()
+    decay_factor: float = 0.1
     weight_decay: float = 1e-4
     clip_norm: float = 10.0
     ema: float = 0.0
@@ -87,7 +109,8 @@ class Recipe:
 
     def __post_init__(self):
         counts = ("batch_size", "accumulate", "epochs", "evaluate_every", "steps_per_call")
-        optional = ("steps", "steps_per_epoch", "steps_per_checkpoint")
+        lengths = ("steps", "steps_per_epoch", "steps_per_checkpoint")
+        optional = (*lengths, "patience", "reference_batch_size")
         for name in (*counts, "checkpoints_kept", *optional):
             value = getattr(self, name)
             if value is None and name in optional:
@@ -100,20 +123,35 @@ class Recipe:
             )
         for name, known in (
             ("strategy", ("auto", "none", "mirrored", "multi_worker")),
-            ("optimizer", ("adamw", "sgd")),
-            ("schedule", ("cosine", "constant")),
+            ("optimizer", ("adamw", "sgd", "torch_sgd", "lars")),
+            ("schedule", ("cosine", "step", "constant")),
+            ("mixed_precision", ("float16", "bfloat16", None)),
             ("weights", ("preset", None)),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {known}; got {getattr(self, name)!r}.")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be positive; got {self.learning_rate}.")
+        if not 0 <= self.warmup_factor <= 1:
+            raise ValueError(f"warmup_factor is between 0 and 1; got {self.warmup_factor}.")
+        if (self.schedule == "step") != bool(self.decay_at):
+            raise ValueError(
+                "decay_at says where schedule=step falls, and needs it; got "
+                f"schedule={self.schedule} and decay_at={self.decay_at}."
+            )
+        if list(self.decay_at) != sorted(set(self.decay_at)) or not all(
+            0 < part < 1 for part in self.decay_at
+        ):
+            raise ValueError(f"decay_at must rise between 0 and 1; got {self.decay_at}.")
 
 
 def parse_settings(
-    settings: list[str], model_class: type, reserved: tuple[str, ...] = ()
+    settings: list[str],
+    model_class: type,
+    reserved: tuple[str, ...] = (),
+    file_settings: list[tuple[str, str, typing.Any]] | None = None,
 ) -> tuple[Recipe, dict[str, typing.Any]]:
-    """Turn `key=value` words into a recipe and the model's constructor arguments.
+    """Turn `key=value` words, and the settings of a file, into a recipe and model arguments.
 
     Values are Python literals; a word that is none is a string. `seed` goes to both.
 
@@ -121,37 +159,47 @@ def parse_settings(
         settings: words such as `"steps=500"`, `"anchor_sizes=(8,16,32,64,128)"`.
         model_class: its constructor's arguments are known keys too.
         reserved: constructor arguments that the data decides.
+        file_settings: what `read_recipe` gives; the words go before it.
 
     Returns:
         The `Recipe` and a dict of constructor arguments.
 
     Raises:
         ValueError: a word without `=`, an unknown key (close ones are named), a reserved key,
-            a value of another type.
+            a value of another type. The message names the file that a setting is from.
 
     Example:
 
     >>> parse_settings(["steps=500", "fpn_channels=128"], MaskRCNN)[1]
     {'fpn_channels': 128}
     """
-    hints = typing.get_type_hints(Recipe)
+    recipe_hints = typing.get_type_hints(Recipe)
+    model_hints = typing.get_type_hints(model_class.__init__)
     model_keys = set(inspect.signature(model_class).parameters) - {"kwargs", "config_version"}
+    known = (recipe_hints.keys() | model_keys) - set(reserved)
     recipe_values, model_values = {}, {}
-    for word in settings:
-        key, equals, text = word.partition("=")
-        if not equals:
-            raise ValueError(f"Setting {word!r} is not of the form key=value.")
+    for source, key, value in [*(file_settings or []), *map(_split, settings)]:
+        where = f"{source}: " if source else ""
         if key in reserved:
-            raise ValueError(f"Setting {key!r} is decided by the data and can't be given.")
-        if key not in hints and key not in model_keys:
-            known = sorted((hints.keys() | model_keys) - set(reserved))
-            raise ValueError(f"Setting {key!r} is not known. Known: {', '.join(known)}.")
-        value = _literal(text)
-        if key in hints:
-            recipe_values[key] = _checked(key, value, hints[key])
+            raise ValueError(f"{where}Setting {key!r} is decided by the data and can't be given.")
+        if key not in known:
+            close = difflib.get_close_matches(key, known)
+            names = f"Did you mean {' or '.join(close)}? " if close else ""
+            raise ValueError(
+                f"{where}Setting {key!r} is not known. {names}Known: {', '.join(sorted(known))}."
+            )
+        if key in recipe_hints:
+            recipe_values[key] = _checked(where, key, value, recipe_hints[key])
         if key in model_keys:
-            model_values[key] = value
+            model_values[key] = _checked(where, key, value, model_hints.get(key, typing.Any))
     return Recipe(**recipe_values), model_values
+
+
+def _split(word: str) -> tuple[str, str, typing.Any]:
+    key, equals, text = word.partition("=")
+    if not equals:
+        raise ValueError(f"Setting {word!r} is not of the form key=value.")
+    return "", key, _literal(text)
 
 
 def _literal(text: str):
@@ -164,15 +212,37 @@ def _literal(text: str):
         return text
 
 
-def _checked(key: str, value, hint):
-    kinds = typing.get_args(hint) or (hint,)
-    kinds = tuple(typing.get_origin(kind) or kind for kind in kinds)
+def _checked(where: str, key: str, value, hint):
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    hints = typing.get_args(hint) if is_union else (hint,)
+    kinds = tuple(typing.get_origin(kind) or kind for kind in hints)
     if isinstance(value, list):
         value = tuple(value)
+    if typing.Any in kinds:
+        return value
+    if list in kinds and isinstance(value, tuple):
+        return list(value)
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     wrong_bool = isinstance(value, bool) and bool not in kinds
-    if wrong_bool or not isinstance(value, kinds):
-        names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
-        raise ValueError(f"Setting {key} takes {names}; got {value!r}.")
+    is_right = isinstance(value, kinds) and not wrong_bool
+    if is_right and isinstance(value, tuple):
+        is_right = _fits(value, hints[kinds.index(tuple)])
+    if not is_right:
+        names = " or ".join(
+            "None" if kind is type(None) else str(kind) if typing.get_args(kind) else kind.__name__
+            for kind in hints
+        )
+        raise ValueError(f"{where}Setting {key} takes {names}; got {value!r}.")
     return value
+
+
+def _fits(values: tuple, hint) -> bool:
+    """Whether a tuple has the length and the types of its hint; an int may stand for a float."""
+    kinds = typing.get_args(hint)
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(values)
+    return len(values) == len(kinds) and all(
+        isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+        for value, kind in zip(values, kinds, strict=True)
+    )

@@ -12,14 +12,23 @@ from mrcnn_tf.data import CocoDataset, RecordDataset, coco, find_keypoints, find
 from mrcnn_tf.data.faults import as_data_fault
 from mrcnn_tf.evaluation import CocoEvaluation
 from mrcnn_tf.models import MaskRCNN
-from mrcnn_tf.training.callbacks import LogEpochs, SaveLastAndBest, StopOnNonFiniteLoss
+from mrcnn_tf.training.callbacks import (
+    LogEpochs,
+    SaveLastAndBest,
+    StopOnNonFiniteLoss,
+    StopWithoutProgress,
+)
 from mrcnn_tf.training.checkpoints import Checkpoints, Restored, SaveCheckpoints
 from mrcnn_tf.training.fit import fit
 from mrcnn_tf.training.optimizer import make_optimizer
 from mrcnn_tf.training.recipe import Recipe
+from mrcnn_tf.training.recipe_file import write_recipe
 from mrcnn_tf.training.run_folder import CHECKPOINTS, open_run
 from mrcnn_tf.training.strategy import distribute, make_strategy
 from mrcnn_tf.weights import preset_arguments
+
+# Attributes of a model that `Recipe.freeze` may name.
+FREEZABLE = ("backbone", "fpn", "rpn", "box_head", "mask_head", "keypoint_head")
 
 
 def build_model(
@@ -29,8 +38,11 @@ def build_model(
 
     Args:
         dataset: gives the number of classes, their names and ids, and which of them have joints.
-        recipe: `preset`, `weights` and `seed` are read.
+        recipe: `preset`, `weights`, `mixed_precision`, `freeze` and `seed` are read.
         options: constructor arguments that differ from the preset's.
+
+    Raises:
+        ValueError: `freeze` names what is not a layer of the model.
     """
     keras.utils.set_random_seed(recipe.seed)
     if options.get("keypoints"):
@@ -40,7 +52,9 @@ def build_model(
             "keypoint_classes": dataset.keypoint_classes,
             **options,
         }
-    return MaskRCNN.from_preset(
+    if recipe.mixed_precision:
+        options = {"dtype": f"mixed_{recipe.mixed_precision}", **options}
+    model = MaskRCNN.from_preset(
         recipe.preset,
         load_weights=recipe.weights is not None,
         num_classes=dataset.num_classes,
@@ -48,6 +62,12 @@ def build_model(
         category_ids=dataset.category_ids,
         **options,
     )
+    parts = {name: getattr(model, name) for name in FREEZABLE if getattr(model, name, None)}
+    for name in recipe.freeze:
+        if name not in parts:
+            raise ValueError(f"freeze names {name!r}; this model has {', '.join(parts)}.")
+        parts[name].trainable = False
+    return model
 
 
 def train(
@@ -70,9 +90,10 @@ def train(
     Under a strategy of several workers each of them calls this with the same arguments, and the
     first one writes.
 
-    Writes into `out`: `settings.json` (everything the run was started with), `log.csv` (losses
-    and AP by epoch), `model.keras` (the last state), `best.keras` (the highest mask AP, or box
-    AP without masks) and `checkpoints`, from which `resume` goes on.
+    Writes into `out`: `recipe.yaml` (every setting, to start such a run again), `settings.json`
+    (data, recipe and the whole model), `log.csv` (losses and AP by epoch), `model.keras` (the last
+    state), `best.keras` (the highest mask AP, or box AP without masks) and `checkpoints`, from
+    which `resume` goes on.
 
     Args:
         data: folder with `annotations/STEM.json` and the images, or of records, see
@@ -98,6 +119,8 @@ def train(
         FloatingPointError: a loss is not finite.
     """
     recipe, options = recipe or Recipe(), dict(options or {})
+    if recipe.patience and not val_split:
+        raise ValueError("patience counts measurements of AP, and needs a split to evaluate on.")
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(recipe.strategy)
@@ -151,6 +174,7 @@ def train(
             "model": model.get_config(),
         }
         open_run(out, settings, resume)
+        write_recipe(os.path.join(out, "recipe.yaml"), recipe, options)
     checkpoints = Checkpoints(os.path.join(out, CHECKPOINTS), recipe.checkpoints_kept)
     restored = (checkpoints.restore(model) if resume else None) or Restored()
     examples = distribute(strategy, part_of_batches, batch_size)
@@ -172,6 +196,8 @@ def train(
         )
     monitor = "val_mask_ap" if model.mask else "val_box_ap"
     actions += [LogEpochs(os.path.join(out, "log.csv")), SaveLastAndBest(out, monitor)]
+    if recipe.patience:
+        actions.append(StopWithoutProgress(monitor, mode="max", patience=recipe.patience))
     actions += callbacks or []
     # Last, so that nothing is saved of which another callback says that it is broken.
     actions.append(SaveCheckpoints(checkpoints, recipe.steps_per_checkpoint, actions[:], restored))

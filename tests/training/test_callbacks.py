@@ -5,7 +5,13 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn_tf.training import LogEpochs, SaveLastAndBest, StopOnNonFiniteLoss, save_atomically
+from mrcnn_tf.training import (
+    LogEpochs,
+    SaveLastAndBest,
+    StopOnNonFiniteLoss,
+    StopWithoutProgress,
+    save_atomically,
+)
 
 
 @pytest.fixture
@@ -70,3 +76,14 @@ def test_non_finite_loss_stops_the_run(model):
     targets[2] = np.inf
     with pytest.raises(FloatingPointError, match="At step 2 .* not finite: loss"):
         model.fit(inputs, targets, verbose=0, callbacks=[StopOnNonFiniteLoss()])
+
+
+def test_patience_counts_measurements_only(model):
+    callback = StopWithoutProgress("val_mask_ap", mode="max", patience=2)
+    callback.set_model(model)
+    callback.on_train_begin()
+    stopped = []
+    for epoch, value in enumerate([None, 0.2, None, 0.1, None, 0.3, 0.3, None, 0.2]):
+        callback.on_epoch_end(epoch, {} if value is None else {"val_mask_ap": value})
+        stopped.append(model.stop_training)
+    assert stopped == [False] * 8 + [True]

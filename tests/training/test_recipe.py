@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from mrcnn_tf import MaskRCNN
@@ -31,8 +33,12 @@ def test_settings_reach_the_recipe_or_the_model_or_both():
         ("steps=0", "steps must be at least 1"),
         ("optimizer=adam", "optimizer is one of"),
         ("learning_rate=-1", "learning_rate must be positive"),
+        ("schedule=step", "decay_at says where schedule=step falls"),
+        ("mixed_precision=half", "mixed_precision is one of"),
+        ("freeze=fpn", "freeze takes tuple[str, ...]; got 'fpn'"),
+        ("box_fc=256", "box_fc takes tuple[int, ...]; got 256"),
     ],
 )
 def test_a_wrong_setting_is_named(word, message):
-    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.escape(message)):
         parse_settings([word], MaskRCNN, reserved=("num_classes",))

@@ -5,15 +5,16 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import mrcnn_tf
 from mrcnn_tf import MaskRCNN
 from mrcnn_tf.cli.main import main
 from mrcnn_tf.data import CocoDataset, find_split, shapes, write_records
-from mrcnn_tf.training import Recipe, parse_settings
+from mrcnn_tf.training import Recipe, make_optimizer, parse_settings, read_recipe
 from mrcnn_tf.training.train import build_model
 from mrcnn_tf.weights import model_from_torchvision
-from tests.models.tiny import ARGUMENTS
+from tests.models.tiny import ARGUMENTS, tiny_batch, tiny_model
 from tests.weights.published import TORCHVISION, publish
 
 SETTINGS = [
@@ -48,6 +49,7 @@ def test_train_leaves_a_complete_folder(scenes, tmp_path, capsys):
         "checkpoints",
         "log.csv",
         "model.keras",
+        "recipe.yaml",
         "settings.json",
     }
     printed = capsys.readouterr().out
@@ -64,6 +66,8 @@ def test_train_leaves_a_complete_folder(scenes, tmp_path, capsys):
     assert main(again) == 2 and "--resume" in capsys.readouterr().err
     assert main([*again, "--resume", "flip=false"]) == 2
     assert "recipe.flip was True, now False" in capsys.readouterr().err
+    read, options = parse_settings([], MaskRCNN, file_settings=read_recipe(out / "recipe.yaml"))
+    assert read.steps == 4 and read.ema == 0.5 and options["fpn_channels"] == 32
 
     model = mrcnn_tf.load(out / "model.keras")
     assert int(model.optimizer.iterations) == 4
@@ -127,6 +131,41 @@ def test_records_need_a_folder_to_evaluate_on(records, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_trains_and_frozen_layers_stay(scenes, tmp_path, precision):
+    out = tmp_path / "run"
+    words = ["train", str(scenes), "--train", "train", "--out", str(out), *SETTINGS, "batch_size=2"]
+    words += [f"mixed_precision={precision}", "freeze=('backbone','fpn')", "optimizer=torch_sgd"]
+    dataset = CocoDataset(*find_split(scenes, "train"))
+    before = build_model(dataset, *parse_settings(words[6:], MaskRCNN))
+    assert before.fpn.trainable_variables == [] and before.backbone.trainable_variables == []
+    assert main([*words, "steps=6", "learning_rate=0.01", "ema=0.5"]) == 0
+    model = mrcnn_tf.load(out / "model.keras", compile=False)
+    assert model.dtype_policy.name == f"mixed_{precision}"
+    with open(out / "log.csv") as file:
+        assert all(np.isfinite(float(row["loss"])) for row in csv.DictReader(file))
+    for name, changes in (("fpn", False), ("rpn", True), ("mask_head", True)):
+        pairs = zip(getattr(before, name).weights, getattr(model, name).weights, strict=True)
+        assert any(np.any(a.numpy() != b.numpy()) for a, b in pairs) == changes, name
+
+
+def test_the_loss_scale_moves_and_is_saved(tmp_path):
+    model = tiny_model(dtype="mixed_float16", frozen_stages=5)
+    model.compile(optimizer=make_optimizer(Recipe(learning_rate=1e-4, ema=0.9), 10))
+    model.optimizer.dynamic_growth_steps = 2
+    start = float(model.optimizer.initial_scale)
+    data = tf.data.Dataset.from_tensors(tiny_batch()).repeat()
+    history = model.fit(data, steps_per_epoch=4, epochs=1, verbose=0)
+    assert all(np.isfinite(history.history["loss"]))
+    scale = float(model.optimizer.dynamic_scale)
+    assert scale != start
+    model.save(tmp_path / "model.keras")
+    again = mrcnn_tf.load(tmp_path / "model.keras")
+    assert float(again.optimizer.dynamic_scale) == scale
+    assert int(again.optimizer.iterations) == int(model.optimizer.iterations)
+
+
 def test_unusable_input_is_one_line(scenes, tmp_path, capsys):
     base = ["train", str(scenes), "--out", str(tmp_path / "out")]
     for words, message in (
@@ -134,6 +173,13 @@ def test_unusable_input_is_one_line(scenes, tmp_path, capsys):
         (["--train", "train", "learning_rat=1"], "'learning_rat' is not known"),
         (["--train", "train", "preset=none.keras"], "No model file at 'none.keras'"),
         (["--train", "train", "preset=unknown"], "Preset 'unknown' is not known"),
+        (["--train", "train", "--recipe", "unknown"], "Recipe 'unknown' is not known"),
+        (["--train", "train", "patience=2"], "needs a split to evaluate on"),
+        (
+            ["--train", "train", *SETTINGS, "freeze=('neck',)"],
+            "freeze names 'neck'; this model has backbone, fpn, rpn, box_head",
+        ),
+        ([], "mrcnn-tf train needs --train"),
     ):
         assert main([*base, *words]) == 2
         captured = capsys.readouterr()
@@ -194,3 +240,9 @@ def test_figures_of_a_scene_have_joints(scenes):
     assert model.keypoint_classes == [0] and model.class_names[0] == "person"
     with pytest.raises(ValueError, match="keypoint_names has 17 entries, but keypoints is 5"):
         build_model(dataset, recipe, {**options, "keypoints": 5})
+
+
+def test_recipes_are_listed(capsys):
+    assert main(["train", "--list-recipes"]) == 0
+    printed = capsys.readouterr().out
+    assert "coco_1x" in printed and "box AP 38.6, mask AP 35.2 (Detectron2" in printed
