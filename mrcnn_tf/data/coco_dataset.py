@@ -1,37 +1,37 @@
-"""The index of a COCO annotation file: images, classes and the annotations that can be used."""
+"""A COCO annotation file and its images: classes and the annotations that can be used."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import math
 import os
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mrcnn_tf.data.coco_file import keypoint_category, merge_keypoints, read_coco_file
+from mrcnn_tf.data.coco_checks import (
+    LISTED,
+    OR_SKIP,
+    boxes_inside,
+    chosen_categories,
+    chosen_images,
+    first_images,
+    fitting_annotations,
+)
+from mrcnn_tf.data.coco_file import keypoint_category
+from mrcnn_tf.data.coco_index import CocoIndex, match_joints
 from mrcnn_tf.data.image_files import image_size
 
-UNKNOWN_IMAGE = "annotation of an unknown image"
-UNKNOWN_CATEGORY = "annotation of an unknown category"
-DUPLICATE_ANNOTATION = "annotation with an id used before"
-MALFORMED_BOX = "annotation with a malformed box"
 MALFORMED_KEYPOINTS = "annotation with malformed keypoints"
 MALFORMED_SEGMENTATION = "annotation with a malformed segmentation"
 KEYPOINTS_ALONE = "joints of an object that is not there"
-DUPLICATE_IMAGE = "image with an id used before"
 MISSING_IMAGE = "image file missing"
 UNUSABLE_IMAGE = "image file unusable"
-BOX_OUTSIDE = "box outside the image"
-BOX_EMPTY = "box without area"
 MASK_EMPTY = "mask without pixels"
-
-_LISTED = 5  # how many offenders an error names
 
 
 class CocoDataset:
@@ -42,6 +42,9 @@ class CocoDataset:
     `skipped`, and boxes are clipped to the image, as torchvision and Detectron2 do. What is a
     fault of the data (an image file that is missing, an annotation of an unknown image or
     category, a repeated id) is an error, or with `on_error="skip"` left out and counted.
+
+    Annotations are read from the file when they are asked for. A file of 32 MB or more is indexed
+    on first use, and the index is stored beside it (see `mrcnn_tf.data.coco_index.CocoIndex`).
 
     Args:
         images: folder that the `file_name`s of the annotations refer to.
@@ -91,21 +94,20 @@ class CocoDataset:
         self.keypoint_file = Path(keypoint_annotations) if keypoint_annotations else None
         self.on_error = on_error
         self.skipped: Counter[str] = Counter()
-        self._noted: set[tuple[str, int]] = set()
+        self._noted: set[tuple[str, Hashable]] = set()
         self._lock = threading.Lock()
         self._coco = None
 
-        self._content = read_coco_file(self.annotation_file)
+        self._index = CocoIndex(self.annotation_file)
+        self._joints: CocoIndex | None = None
         if self.keypoint_file:
-            alone = merge_keypoints(self._content, read_coco_file(self.keypoint_file))
-            self._faults(KEYPOINTS_ALONE, alone, ValueError, self._remedy_alone())
-        self.category_ids, self.class_names = self._read_categories(category_ids)
+            self._read_joints(CocoIndex(self.keypoint_file))
+        self.category_ids, self.class_names = chosen_categories(self._index, category_ids)
         self._class_of = {category: index for index, category in enumerate(self.category_ids)}
-        self._images = self._read_images()
-        self.image_ids = self._choose_images(image_ids)
-        self._images = {image_id: self._images[image_id] for image_id in self.image_ids}
+        self._read_images(image_ids)
         self._check_files()
-        self._annotations = self._read_annotations()
+        self._image_sizes = np.array(self._index.image_sizes)
+        self._read_annotations()
         self._warn_of_skipped()
 
     @property
@@ -149,19 +151,21 @@ class CocoDataset:
 
     def path(self, image_id: int) -> str:
         """Path of an image file."""
-        return str(self.images_folder / self._image(image_id)["file_name"])
+        return str(self.images_folder / self._index.name(self._image(image_id)))
 
     def size(self, image_id: int) -> tuple[int, int]:
         """(height, width) of an image in pixels, as the annotations state it."""
-        image = self._image(image_id)
-        if "height" not in image or "width" not in image:
-            image["height"], image["width"] = image_size(self.path(image_id))
-        return int(image["height"]), int(image["width"])
+        size = self._image_sizes[self._image(image_id)]
+        if size.min() < 0:
+            size[:] = image_size(self.path(image_id))
+        height, width = size.tolist()
+        return height, width
 
     def annotations(self, image_id: int) -> list[dict]:
-        """The usable annotations of an image, COCO dicts in the order of the file."""
-        self._image(image_id)
-        return self._annotations.get(image_id, [])
+        """The usable annotations of an image, new COCO dicts in the order of the file."""
+        image = self._image(image_id)
+        usable = self._usable[self._starts[image] : self._starts[image + 1]]
+        return [self._annotation(annotation) for annotation in usable.tolist()]
 
     def object_counts(self, crowds: bool = True) -> np.ndarray:
         """How many usable annotations each image has.
@@ -172,9 +176,10 @@ class CocoDataset:
         Returns:
             int64 [N], in the order of `image_ids`.
         """
-        found = (self.annotations(image_id) for image_id in self.image_ids)
-        counts = (sum(crowds or not a.get("iscrowd", 0) for a in each) for each in found)
-        return np.fromiter(counts, np.int64, len(self.image_ids))
+        before = np.arange(len(self._usable) + 1)
+        if not crowds:
+            before = np.append(0, np.cumsum(self._index.is_crowd[self._usable] == 0))
+        return np.diff(before[self._starts])[self._images(self.image_ids)]
 
     def class_of(self, annotation: dict) -> int:
         """Class (0 to K - 1) of an annotation."""
@@ -201,18 +206,24 @@ class CocoDataset:
         if self._coco is None:
             from pycocotools.coco import COCO
 
-            coco = COCO()
-            coco.dataset = self._content
-            for annotation in self._content["annotations"]:
+            index, coco = self._index, COCO()
+            annotations = [self._annotation(number) for number in range(len(index.ids))]
+            for number, annotation in enumerate(annotations):
                 annotation.setdefault("iscrowd", 0)
-                if "area" not in annotation and "bbox" in annotation:
-                    annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+                if "area" not in annotation and not np.isnan(index.boxes[number, 0]):
+                    annotation["area"] = float(index.boxes[number, 2:].prod())
+            coco.dataset = {
+                **index.others(),
+                "images": [index.image(number) for number in range(len(index.image_ids))],
+                "annotations": annotations,
+                "categories": index.categories,
+            }
             with contextlib.redirect_stdout(io.StringIO()):
                 coco.createIndex()
             self._coco = coco
         return self._coco
 
-    def note_skipped(self, reason: str, key: int, detail: str) -> None:
+    def note_skipped(self, reason: str, key: Hashable, detail: str) -> None:
         """Counts something found unusable while reading, once for each (reason, key).
 
         The first of each reason is named in a warning.
@@ -227,7 +238,7 @@ class CocoDataset:
             warnings.warn(f"{self.annotation_file}: skipped: {reason}: {detail}", stacklevel=2)
 
     def _used_categories(self) -> list[dict]:
-        return [c for c in self._content["categories"] if c["id"] in self._class_of]
+        return [c for c in self._index.categories if c["id"] in self._class_of]
 
     def _keypoint_category(self) -> dict:
         try:
@@ -235,88 +246,65 @@ class CocoDataset:
         except ValueError as error:
             raise ValueError(f"{self.annotation_file}: {error}") from None
 
-    def _remedy_alone(self) -> str:
-        return f"Is {self.keypoint_file} of the same images? Give the matching file, {_OR_SKIP}"
+    def _image(self, image_id: int) -> int:
+        """The place of an image in the file."""
+        place = int(np.searchsorted(self._sorted_ids, image_id))
+        if place == len(self._sorted_ids) or self._sorted_ids[place] != image_id:
+            raise KeyError(f"{self.annotation_file} has no image with id {image_id}")
+        return int(self._sorted_images[place])
 
-    def _image(self, image_id: int) -> dict:
-        try:
-            return self._images[image_id]
-        except KeyError:
-            raise KeyError(f"{self.annotation_file} has no image with id {image_id}") from None
+    def _images(self, image_ids: Sequence[int]) -> np.ndarray:
+        """`_image` for many ids that there are."""
+        return self._sorted_images[np.searchsorted(self._sorted_ids, image_ids)]
 
-    def _faults(self, reason: str, found: Iterable[str], error: type[Exception], remedy: str):
+    def _annotation(self, number: int) -> dict:
+        annotation = self._index.annotation(number)
+        if self._joints is not None and (partner := self._joints_of[number]) >= 0:
+            _copy(self._joints.annotation(partner), annotation, ("keypoints", "num_keypoints"))
+        return annotation
+
+    def _faults(
+        self,
+        reason: str,
+        found: Sequence,
+        describe: Callable[..., str],
+        error: type[Exception],
+        remedy: str,
+    ) -> None:
         """Raises on the first few faults of a kind, or counts them all."""
-        found = list(found)
-        if not found:
+        if not len(found):
             return
         if self.on_error == "skip":
             self.skipped[reason] += len(found)
             return
-        listed = ", ".join(found[:_LISTED]) + (", ..." if len(found) > _LISTED else "")
+        listed = ", ".join(map(describe, found[:LISTED])) + (", ..." * (len(found) > LISTED))
         raise error(f"{self.annotation_file}: {reason} ({len(found)} in all): {listed}. {remedy}")
 
-    def _read_categories(self, wanted: Sequence[int] | None) -> tuple[list[int], list[str]]:
-        names: dict[int, str] = {}
-        for category in self._content["categories"]:
-            if "id" not in category:
-                raise ValueError(f"{self.annotation_file}: category {category} has no id")
-            if category["id"] in names:
-                raise ValueError(
-                    f"{self.annotation_file}: category id {category['id']} is used twice"
-                )
-            names[category["id"]] = str(category.get("name", category["id"]))
-        if not names:
-            raise ValueError(
-                f"{self.annotation_file} has no categories; the `categories` list must name every "
-                'class, e.g. [{"id": 1, "name": "cell"}]'
-            )
-        self._known_categories = set(names)
-        ids = sorted(names) if wanted is None else [int(c) for c in wanted]
-        unknown = [c for c in ids if c not in names]
-        if unknown or not ids or len(set(ids)) < len(ids):
-            raise ValueError(
-                f"category_ids must be different ids out of {sorted(names)} "
-                f"({self.annotation_file}), got {ids}"
-            )
-        return ids, [names[c] for c in ids]
+    def _read_joints(self, joints: CocoIndex) -> None:
+        self._joints = joints
+        self._joints_of, alone = match_joints(self._index, joints)
+        own = {category.get("id"): category for category in self._index.categories}
+        for category in joints.categories:
+            if category.get("id") in own:
+                _copy(category, own[category["id"]], ("keypoints", "skeleton"))
 
-    def _read_images(self) -> dict[int, dict]:
-        images: dict[int, dict] = {}
-        repeated = []
-        for image in self._content["images"]:
-            image_id, name = image.get("id"), image.get("file_name")
-            if not isinstance(image_id, int) or not isinstance(name, str):
-                raise ValueError(
-                    f"{self.annotation_file}: every image needs an integer `id` and a `file_name`, "
-                    f"got id {image_id!r}, file_name {name!r}"
-                )
-            if image_id in images:
-                repeated.append(f"{image_id} ({name})")
-            else:
-                images[image_id] = image
-        self._faults(DUPLICATE_IMAGE, repeated, ValueError, _REMEDY_DUPLICATES)
-        if not images:
-            raise ValueError(f"{self.annotation_file} lists no images")
-        return images
+        def describe(number: int) -> str:
+            annotation = joints.annotation(number)
+            return f"annotation {annotation.get('id')} (image {annotation.get('image_id')})"
 
-    def _choose_images(self, wanted: Sequence[int] | int | None) -> list[int]:
-        known = sorted(self._images)
-        if wanted is None:
-            return known
-        if isinstance(wanted, int):
-            if wanted < 1:
-                raise ValueError(f"image_ids must be at least 1 image, got {wanted}")
-            return known[:wanted]
-        chosen = [int(image_id) for image_id in wanted]
-        unknown = [image_id for image_id in chosen if image_id not in self._images]
-        if unknown:
-            raise ValueError(
-                f"image_ids {unknown[:_LISTED]} ({len(unknown)} in all) are not in "
-                f"{self.annotation_file}"
-            )
-        if not chosen or len(set(chosen)) < len(chosen):
-            raise ValueError("image_ids must be at least one id, each given once")
-        return chosen
+        remedy = f"Is {joints.path} of the same images? Give the matching file, {OR_SKIP}"
+        self._faults(KEYPOINTS_ALONE, alone, describe, ValueError, remedy)
+
+    def _read_images(self, wanted: Sequence[int] | int | None) -> None:
+        known, first = first_images(self._index, self._faults)
+        self._sorted_ids, self._sorted_images = known, first
+        self.image_ids = chosen_images(self.annotation_file, known.tolist(), wanted)
+        self._keep_images()
+
+    def _keep_images(self) -> None:
+        """Narrows the look-up to `image_ids`."""
+        images = self._images(sorted(self.image_ids))
+        self._sorted_ids, self._sorted_images = self._index.image_ids[images], images
 
     def _check_files(self) -> None:
         if not self.images_folder.is_dir():
@@ -325,57 +313,40 @@ class CocoDataset:
         present = set(os.listdir(self.images_folder))
         missing = [
             image_id
-            for image_id, image in self._images.items()
-            if image["file_name"] not in present and not os.path.isfile(self.path(image_id))
+            for image_id, image in zip(self.image_ids, self._images(self.image_ids), strict=True)
+            if self._index.name(image) not in present and not os.path.isfile(self.path(image_id))
         ]
+        if not missing:
+            return
         self._faults(
             MISSING_IMAGE,
-            (self.path(image_id) for image_id in missing),
+            missing,
+            self.path,
             FileNotFoundError,
             "Give the folder that holds the images, or leave the missing ones out with "
             "on_error='skip'",
         )
-        for image_id in missing:
-            del self._images[image_id]
-        self.image_ids = [image_id for image_id in self.image_ids if image_id in self._images]
+        without = set(missing)
+        self.image_ids = [image_id for image_id in self.image_ids if image_id not in without]
         if not self.image_ids:
             raise FileNotFoundError(
                 f"none of the images of {self.annotation_file} is in {self.images_folder}"
             )
+        self._keep_images()
 
-    def _read_annotations(self) -> dict[int, list[dict]]:
-        every_image = {image["id"] for image in self._content["images"]}
-        usable: dict[int, list[dict]] = {}
-        seen: set = set()
-        faults: dict[str, list[str]] = {reason: [] for reason in _ANNOTATION_REMEDIES}
-        for position, annotation in enumerate(self._content["annotations"]):
-            annotation_id = annotation.get("id")
-            name = f"annotation {annotation_id if annotation_id is not None else f'#{position}'}"
-            image_id, category = annotation.get("image_id"), annotation.get("category_id")
-            if image_id not in every_image:
-                faults[UNKNOWN_IMAGE].append(f"{name} (image {image_id})")
-            elif category not in self._known_categories:
-                faults[UNKNOWN_CATEGORY].append(f"{name} (category {category})")
-            elif annotation_id is not None and annotation_id in seen:
-                faults[DUPLICATE_ANNOTATION].append(f"{name} (image {image_id})")
-            elif image_id in self._images and category in self._class_of:
-                if not _is_box(annotation.get("bbox")):
-                    faults[MALFORMED_BOX].append(f"{name} (image {image_id})")
-                elif reason := self._no_box_inside(annotation):
-                    self.skipped[reason] += 1
-                else:
-                    usable.setdefault(image_id, []).append(annotation)
-            seen.add(annotation_id)
-        for reason, found in faults.items():
-            self._faults(reason, found, ValueError, _ANNOTATION_REMEDIES[reason])
-        return usable
-
-    def _no_box_inside(self, annotation: dict) -> str | None:
-        _, _, width, height = annotation["bbox"]
-        if width <= 0 or height <= 0:
-            return BOX_EMPTY
-        x1, y1, x2, y2 = self.box(annotation)
-        return None if x2 > x1 and y2 > y1 else BOX_OUTSIDE
+    def _read_annotations(self) -> None:
+        """Finds the annotations that can be used, by image, and where those of each image start."""
+        index = self._index
+        usable = fitting_annotations(index, self._sorted_ids, self.category_ids, self._faults)
+        images = self._images(index.image_of[usable])
+        for image in np.unique(images[self._image_sizes[images].min(axis=1, initial=0) < 0]):
+            self.size(int(index.image_ids[image]))
+        inside, counts = boxes_inside(index.boxes[usable], self._image_sizes[images])
+        self.skipped.update(counts)
+        usable, images = usable[inside], images[inside]
+        objects = np.bincount(images, minlength=len(index.image_ids))
+        self._starts = np.append(0, np.cumsum(objects))
+        self._usable = usable[np.argsort(images, kind="stable")]
 
     def _warn_of_skipped(self) -> None:
         if self.skipped:
@@ -383,20 +354,5 @@ class CocoDataset:
             warnings.warn(f"{self.annotation_file}: skipped {counts}", stacklevel=3)
 
 
-_OR_SKIP = "or leave them out with on_error='skip'"
-_REMEDY_DUPLICATES = f"Give every one its own id, {_OR_SKIP}, which keeps the first with each id"
-_ANNOTATION_REMEDIES = {
-    UNKNOWN_IMAGE: f"Add the images, {_OR_SKIP}",
-    UNKNOWN_CATEGORY: f"Add them to `categories`, {_OR_SKIP}",
-    DUPLICATE_ANNOTATION: _REMEDY_DUPLICATES,
-    MALFORMED_BOX: f"`bbox` must be four finite numbers [x, y, width, height]; correct it, "
-    f"{_OR_SKIP}",
-}
-
-
-def _is_box(box: object) -> bool:
-    return (
-        isinstance(box, list)
-        and len(box) == 4
-        and all(isinstance(value, int | float) and math.isfinite(value) for value in box)
-    )
+def _copy(source: dict, target: dict, keys: tuple[str, ...]) -> None:
+    target.update({key: source[key] for key in keys if key in source})

@@ -5,6 +5,7 @@ from PIL import Image
 
 from mrcnn_tf.data.coco_dataset import CocoDataset
 from mrcnn_tf.data.image_files import read_image
+from mrcnn_tf.data.instance_masks import decode_crop
 from mrcnn_tf.data.keypoints import read_keypoints
 from mrcnn_tf.visualize.draw_instances import draw_instances
 
@@ -37,8 +38,10 @@ def draw_ground_truth(dataset: CocoDataset, image_id: int, **options) -> Image.I
         "image_masks": np.zeros((len(annotations), *image.shape[:2]), np.uint8),
     }
     for mask, annotation in zip(truth["image_masks"], annotations, strict=True):
-        if annotation.get("segmentation"):
-            mask[:] = dataset.coco.annToMask(annotation)
+        segmentation = annotation.get("segmentation")
+        if segmentation and (found := decode_crop(segmentation, *image.shape[:2])):
+            crop, (x1, y1, x2, y2) = found
+            mask[y1:y2, x1:x2] = crop
     if dataset.keypoint_classes:
         names = dataset.keypoint_names
         joints = [read_keypoints(annotation, len(names)) for annotation in annotations]

@@ -1,9 +1,10 @@
+import io
 import json
 
 import numpy as np
 import pytest
 
-from mrcnn_tf.data import CocoDataset, coco
+from mrcnn_tf.data import CocoDataset, coco, coco_file
 from tests.data.coco_folder import CocoFolder, blob, photo, rows
 
 NAMES = ["nose", "left_eye", "right_eye"]
@@ -91,3 +92,61 @@ def test_a_skeleton_of_other_joints(folder):
     dataset = CocoDataset(*files, keypoint_annotations=joints)
     with pytest.raises(ValueError, match="`skeleton` of category 7 must hold pairs .* from 1 to 3"):
         dataset.keypoint_skeleton  # noqa: B018
+
+
+CONTENT = {
+    "info": [-12.5e3, "\u00e9 or \u0416", None],
+    "version": 1.25,
+    "images": [{"id": 1, "file_name": "\u0416.png"}, {}],
+    "annotations": [{"bbox": [1.5, 2e3, 10, 0.125]}, {"text": 'a "quote", ]}'}],
+    "categories": [],
+}
+
+
+@pytest.mark.parametrize("block", [1, 7, 1 << 20])
+@pytest.mark.parametrize("options", [{}, {"ensure_ascii": False, "indent": 1}])
+def test_entries_are_found_whatever_a_block_cuts(monkeypatch, block, options):
+    monkeypatch.setattr(coco_file, "_BLOCK", block)
+    content = json.dumps(CONTENT, **options).encode()
+    entries = list(coco_file.read_entries(io.BytesIO(content), "a.json"))
+    assert [(e.key, e.value) for e in entries] == [
+        *((key, CONTENT[key]) for key in ("info", "version")),
+        *((key, value) for key in ("images", "annotations") for value in CONTENT[key]),
+    ]
+    for entry in entries:
+        assert json.loads(content[entry.offset : entry.offset + entry.length]) == entry.value
+
+
+@pytest.mark.parametrize("block", [1, 1 << 20])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        '{"images": [{"id": 1}\n {"id": 2}]}',
+        '{"images":\n[{"id": tru}]}',
+        '{"images": [], "annotations": [], "categories": []} more',
+        '{"images": [{"id": 1',
+        "{1: 2}",
+    ],
+)
+def test_what_is_no_json_has_the_message_of_the_parser(monkeypatch, block, content):
+    monkeypatch.setattr(coco_file, "_BLOCK", block)
+    with pytest.raises(json.JSONDecodeError) as expected:
+        json.loads(content)
+    with pytest.raises(ValueError) as found:
+        list(coco_file.read_entries(io.BytesIO(content.encode()), "a.json"))
+    assert str(found.value) == f"annotation file a.json is not valid JSON: {expected.value}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"images": [3]}', "entry 0 of `images` must be an object, got 3$"),
+        (b'{"images": [], "images": []}', "two lists `images`"),
+        (b'{"info": "\xff"}', "not valid JSON: 'utf-8' codec"),
+    ],
+)
+def test_what_is_no_list_of_entries(content, message):
+    with pytest.raises(ValueError, match=message):
+        list(coco_file.read_entries(io.BytesIO(content), "a.json"))
