@@ -208,13 +208,17 @@ class CocoDataset:
 
             index, coco = self._index, COCO()
             annotations = [self._annotation(number) for number in range(len(index.ids))]
-            for number, annotation in enumerate(annotations):
+            sides = np.nan_to_num(index.boxes[:, 2:])
+            for annotation, area in zip(annotations, sides.prod(axis=1).tolist(), strict=True):
                 annotation.setdefault("iscrowd", 0)
-                if "area" not in annotation and not np.isnan(index.boxes[number, 0]):
-                    annotation["area"] = float(index.boxes[number, 2:].prod())
+                annotation.setdefault("area", area)
+            images = [index.image(number) for number in range(len(index.image_ids))]
+            for image, (height, width) in zip(images, self._image_sizes.tolist(), strict=True):
+                if height >= 0 and width >= 0:  # found in the image file where it was not given
+                    image.update(height=height, width=width)
             coco.dataset = {
                 **index.others(),
-                "images": [index.image(number) for number in range(len(index.image_ids))],
+                "images": images,
                 "annotations": annotations,
                 "categories": index.categories,
             }

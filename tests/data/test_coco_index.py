@@ -56,7 +56,10 @@ def test_a_stored_index_is_the_file(folder, monkeypatch):
             assert dataset.annotations(image_id) == [a for a in expected if len(a["bbox"]) == 4]
         np.testing.assert_array_equal(dataset.object_counts(), [5, 4, 5, 4])
         np.testing.assert_array_equal(dataset.object_counts(crowds=False), [5, 4, 4, 4])
-        assert dataset.coco.dataset["images"] == folder.images
+        complete = [
+            {**image, "width": 40} if image["id"] == 11 else image for image in folder.images
+        ]
+        assert dataset.coco.dataset["images"] == complete
 
 
 def test_counts_are_in_the_order_of_the_images(folder):
