@@ -81,7 +81,9 @@ class Detector(keras.Model):
         """
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
-            losses = self.compute_losses(x, y, training=True, step=self.optimizer.iterations)
+            losses = self.compute_losses(
+                *never_empty(x, y), training=True, step=self.optimizer.iterations
+            )
             total = self.total_loss(losses)
             scaled = self.optimizer.scale_loss(total / parts)
         variables = [variable.value for variable in self.trainable_variables]
@@ -98,16 +100,16 @@ class Detector(keras.Model):
 
     def test_step(self, data):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        losses = self.compute_losses(x, y, training=False, step=0)
+        losses = self.compute_losses(*never_empty(x, y), training=False, step=0)
         return self._track(losses, self.total_loss(losses), x)
 
     def _track(self, losses, total, x) -> dict[str, tf.Tensor]:
-        names = ("loss", *losses)
-        values = tf.unstack(replicas.total(tf.stack([total, *losses.values()])))
-        values = dict(zip(names, values, strict=True))
         batch = tf.shape(x["images"] if isinstance(x, dict) else x)[0]
+        values = [tf.cast(batch, tf.float32), total, *losses.values()]
+        batch, *values = tf.unstack(replicas.total(tf.stack(values)))
+        values = dict(zip(("loss", *losses), values, strict=True))
         for tracker in self.loss_trackers:
-            tracker.update_state(values[tracker.name], sample_weight=tf.cast(batch, tf.float32))
+            tracker.update_state(values[tracker.name], sample_weight=batch)
         return {tracker.name: tracker.result() for tracker in self.loss_trackers}
 
     @classmethod
@@ -166,6 +168,23 @@ class Detector(keras.Model):
         from mrcnn_tf.export import export_model
 
         export_model(self, filepath, format, verbose, input_signature, **kwargs)
+
+
+def never_empty(x, y):
+    """The batch, or where a replica has got no image of a last, smaller batch, an image of no size.
+
+    TensorFlow's convolutions fail without any image; nothing is learnt from one of no size.
+    """
+    if replicas.count() == 1:
+        return x, y
+    images, image_sizes = split_input(x)
+    missing = tf.cast(tf.shape(images)[0] == 0, tf.int32)
+
+    def padded(rows):
+        return tf.pad(rows, [[0, missing], *[[0, 0]] * (rows.shape.rank - 1)])
+
+    x = {"images": images, "image_sizes": image_sizes}
+    return tf.nest.map_structure(padded, (x, y))
 
 
 def split_input(x) -> tuple[tf.Tensor, tf.Tensor]:
