@@ -14,9 +14,18 @@ import tensorflow as tf
 from mrcnn_tf.data.batch_order import BatchOrder, aspect_ratio_buckets, image_stream
 from mrcnn_tf.data.batching import batched
 from mrcnn_tf.data.coco_dataset import CocoDataset
+from mrcnn_tf.data.copy_paste import copy_paste as paste
 from mrcnn_tf.data.records import RecordDataset
-from mrcnn_tf.data.sample_reader import SampleReader, resize
-from mrcnn_tf.data.transforms import Augmentation, Sample, augment, draw, resample_masks, rescale
+from mrcnn_tf.data.sample_reader import SampleReader, largest_objects, resize
+from mrcnn_tf.data.transforms import (
+    Augmentation,
+    Choices,
+    Sample,
+    augment,
+    draw,
+    resample_masks,
+    rescale,
+)
 from mrcnn_tf.ops.resize_image import check_method, resized_shape
 
 TOO_MANY = "object beyond max_objects"
@@ -34,6 +43,7 @@ def coco(
     vertical_flip: bool = False,
     transpose: bool = False,
     scale_jitter: tuple[float, float] | None = None,
+    copy_paste: float = 0.0,
     pad_to: tuple[int, int] | None = None,
     max_objects: int | None = 100,
     mask_size: int | None = None,
@@ -100,6 +110,9 @@ def coco(
         transpose: swap x and y with probability 0.5.
         scale_jitter: (lowest, highest) factor on `size`, drawn for each image. With `pad_to` this
             is large scale jitter: what is larger than the canvas is cut at a random position.
+        copy_paste: part of the images, 0 to 1, over which objects of another image of the data set
+            are laid, each with probability 0.5, see `mrcnn_tf.data.copy_paste`; both images are
+            augmented before.
         pad_to: (H, W) every batch is padded to. Without `scale_jitter` all images must fit.
         max_objects: M, or None for the largest number any image has.
         mask_size: resample every mask crop to this side (112, say): less memory, no longer exact.
@@ -159,9 +172,13 @@ def coco(
     _check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, initial_step, repeat)
     index, count = _checked_shard(shard)
     boundaries = _checked_boundaries(bucket_by_aspect_ratio, pad_to)
-    augmentation = Augmentation(flip, vertical_flip, transpose, _checked_jitter(scale_jitter))
+    if not 0 <= copy_paste <= 1:
+        raise ValueError(f"copy_paste must be a part of the images, 0 to 1, got {copy_paste}")
+    jitter_range = _checked_jitter(scale_jitter)
+    augmentation = Augmentation(flip, vertical_flip, transpose, jitter_range, copy_paste)
     ids = _kept_images(dataset, drop_empty)
-    max_objects = _object_limit(dataset, ids, max_objects)
+    has_room = max_objects is None and copy_paste > 0  # for the objects of a second image
+    max_objects = _object_limit(dataset, ids, max_objects) * (1 + has_room)
     if pad_to is not None:
         pad_to = _checked_canvas(dataset, ids, size, pad_to, augmentation, image_resize)
     jitter = augmentation.scale_jitter is not None
@@ -170,16 +187,26 @@ def coco(
     )
     joints = len(dataset.keypoint_names) if keypoints else 0
 
-    def load(image_id: int, epoch: int) -> Sample | None:
+    def augmented(image_id: int, choices: Choices) -> Sample | None:
         sample = reader.read(image_id)
         if sample is None:
             return None
-        choices = draw(augmentation, seed, epoch, image_id)
         if jitter:
             scaled = tuple(max(round(side * choices.scale), 1) for side in size)
             sample = rescale(sample, resize(sample.image, scaled, image_resize))
-        sample = augment(sample, choices, pad_to)
-        return sample if mask_size is None else resample_masks(sample, mask_size)
+        return augment(sample, choices, pad_to)
+
+    def load(image_id: int, epoch: int) -> Sample | None:
+        choices = draw(augmentation, seed, epoch, image_id)
+        sample, partner = augmented(image_id, choices), None
+        if choices.partner is not None:
+            other = ids[int(choices.partner * len(ids))]
+            partner = augmented(other, draw(augmentation, seed, epoch, other))
+        if sample is not None and partner is not None:
+            rng = np.random.default_rng([3, seed, epoch, image_id % 2**63])
+            pasted = paste(sample, partner, rng.random(len(partner.classes)) < 0.5)
+            sample = pasted.take(largest_objects(pasted, max_objects))
+        return sample if mask_size is None or sample is None else resample_masks(sample, mask_size)
 
     order = BatchOrder(
         image_ids=np.array(ids, np.int64),

@@ -68,7 +68,7 @@ class SampleReader:
                 raise
             self._dataset.note_skipped(UNUSABLE_IMAGE, image_id, str(error))
             return None
-        sample = sample.take(_largest(sample, self._max_objects))
+        sample = sample.take(largest_objects(sample, self._max_objects))
         if self._size is not None:
             sample = rescale(sample, resize(sample.image, self._size, self._image_resize))
         if self._store:
@@ -113,7 +113,7 @@ def resize(image: np.ndarray, size: tuple[int, int], method: str = "antialias") 
     return resized if resized.dtype == np.uint8 else (resized + 0.5).astype(np.uint8)
 
 
-def _largest(sample: Sample, count: int) -> np.ndarray:
+def largest_objects(sample: Sample, count: int) -> np.ndarray:
     """Indices of the `count` objects to keep, in their order: no crowd first, then by box area."""
     if len(sample.classes) <= count:
         return np.arange(len(sample.classes))

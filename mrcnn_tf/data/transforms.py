@@ -61,23 +61,30 @@ class Augmentation:
         vertical_flip: mirror top to bottom.
         transpose: swap x and y.
         scale_jitter: (lowest, highest) factor on the size an image is resized to, drawn uniformly.
+        copy_paste: part of the images that get objects of another one, see `copy_paste`.
     """
 
     flip: bool = False
     vertical_flip: bool = False
     transpose: bool = False
     scale_jitter: tuple[float, float] | None = None
+    copy_paste: float = 0.0
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What was drawn for one image in one epoch; `crop` is a position 0..1 in x and in y."""
+    """What was drawn for one image in one epoch.
+
+    `crop` is a position 0..1 in x and in y, `partner` a number 0..1 that says whose objects are
+    pasted, or None.
+    """
 
     flip: bool
     vertical_flip: bool
     transpose: bool
     scale: float
     crop: tuple[float, float]
+    partner: float | None = None
 
 
 def draw(augmentation: Augmentation, seed: int, epoch: int, image_id: int) -> Choices:
@@ -86,7 +93,7 @@ def draw(augmentation: Augmentation, seed: int, epoch: int, image_id: int) -> Ch
     All numbers are drawn whatever is switched on, so that switching one change on leaves the
     others as they were.
     """
-    values = np.random.default_rng([1, seed, epoch, image_id % 2**63]).random(6)
+    values = np.random.default_rng([1, seed, epoch, image_id % 2**63]).random(8)
     low, high = augmentation.scale_jitter or (1.0, 1.0)
     return Choices(
         flip=augmentation.flip and bool(values[0] < 0.5),
@@ -94,6 +101,7 @@ def draw(augmentation: Augmentation, seed: int, epoch: int, image_id: int) -> Ch
         transpose=augmentation.transpose and bool(values[2] < 0.5),
         scale=float(low + (high - low) * values[3]),
         crop=(float(values[4]), float(values[5])),
+        partner=float(values[7]) if values[6] < augmentation.copy_paste else None,
     )
 
 

@@ -49,6 +49,7 @@ class Recipe:
         vertical_flip: turn half of them upside down.
         transpose: swap the axes of half of them.
         scale_jitter: `(lowest, highest)` factor on the image size, drawn for each image.
+        copy_paste: part of the images that get objects of another one laid over them.
         max_objects: objects kept per image.
         cache: keep decoded images in memory.
         image_ids: train on these images only, or on the first so many.
@@ -95,6 +96,7 @@ class Recipe:
     vertical_flip: bool = False
     transpose: bool = False
     scale_jitter: tuple[float, float] | None = None
+    copy_paste: float = 0.0
     max_objects: int | None = None
     cache: bool = True
     image_ids: int | tuple[int, ...] | None = None

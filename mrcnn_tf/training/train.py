@@ -147,6 +147,7 @@ def train(
             vertical_flip=recipe.vertical_flip,
             transpose=recipe.transpose,
             scale_jitter=recipe.scale_jitter,
+            copy_paste=recipe.copy_paste,
             max_objects=recipe.max_objects,
             keypoints=bool(model.keypoints),
             cache=recipe.cache,
