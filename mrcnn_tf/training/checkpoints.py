@@ -123,9 +123,21 @@ class Checkpoints:
             Where to go on, for `SaveCheckpoints`, or None where there is no state.
 
         Raises:
-            ValueError: the latest state is of another model, optimizer or release.
+            ValueError: the latest state is of another model, optimizer or release, or workers find
+                different ones.
         """
         model.build_optimizer()
+        restored = self._restore_latest(model)
+        strategy = model.distribute_strategy
+        position = list(restored.position) if restored else None
+        if any(other != position for other in replicas.gather(strategy, [position])):
+            raise ValueError(
+                f"{self.folder} is not the same to all workers: to go on, each of them has to read "
+                "the states that the first one wrote. Give a folder that they share."
+            )
+        return restored
+
+    def _restore_latest(self, model: keras.Model) -> Restored | None:
         for path in reversed(self.paths()):
             try:
                 content, arrays = _read(path)
