@@ -91,8 +91,9 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         broken = {name: value for name, value in (logs or {}).items() if not math.isfinite(value)}
         if broken:
+            step = int(self.model.optimizer.iterations.numpy())
             raise FloatingPointError(
-                f"At step {int(self.model.optimizer.iterations)} these losses are not finite: "
+                f"At step {step} these losses are not finite: "
                 f"{', '.join(sorted(broken))}. Lower learning_rate, lengthen warmup_steps or set "
                 "clip_norm; the last good state is the last one that was saved."
             )

@@ -103,7 +103,9 @@ class Checkpoints:
         }
         self.wait()
         if replicas.worker(model.distribute_strategy).index == 0:
-            path = os.path.join(self.folder, f"step-{int(model.optimizer.iterations):09d}.npz")
+            path = os.path.join(
+                self.folder, f"step-{int(model.optimizer.iterations.numpy()):09d}.npz"
+            )
             text = json.dumps(content, default=float)
             self._pending = self._writer.submit(self._write, path, text, arrays)
 
@@ -190,7 +192,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._epoch, self._saved = 0, 0
 
     def on_train_begin(self, logs=None):
-        self._saved = int(self.model.optimizer.iterations)
+        self._saved = int(self.model.optimizer.iterations.numpy())
         # Only now: callbacks of Keras forget what they know when a training begins.
         self.model.history.history.update(self.restored.history)
         for name, callback, _ in _states(self.callbacks):
@@ -201,7 +203,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         is_due = self.every is not None and step // self.every > self._saved // self.every
         if is_due or batch + 1 == self.params["steps"]:
             self.checkpoints.save(self.model, Position(self._epoch, batch + 1), self.callbacks)

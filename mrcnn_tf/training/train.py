@@ -152,7 +152,7 @@ def train(
             keypoints=bool(model.keypoints),
             cache=recipe.cache,
             seed=recipe.seed,
-            initial_step=int(model.optimizer.iterations) * recipe.accumulate,
+            initial_step=int(model.optimizer.iterations.numpy()) * recipe.accumulate,
             shard=(index, count),
             repeat=True,
             drop_remainder=True,

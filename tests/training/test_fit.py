@@ -131,7 +131,8 @@ def test_replicas_and_workers_train_as_one_device(scenes, tmp_path):
             check=True,
             timeout=300,
         )
-        assert sorted(os.listdir(out)) == ["best.keras", "log.csv", "model.keras", "settings.json"]
+        names = ["best.keras", "checkpoints", "log.csv", "model.keras", "settings.json"]
+        assert sorted(os.listdir(out)) == names
         with open(out / "log.csv") as file:
             rows[strategy] = list(csv.DictReader(file))
         model = mrcnn_tf.load(out / "model.keras")
