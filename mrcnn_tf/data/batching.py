@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from mrcnn_tf.data.instance_masks import pack_crops
 from mrcnn_tf.data.program_end import until_program_ends
-from mrcnn_tf.data.transforms import Sample
+from mrcnn_tf.data.sample import Sample
 
 MULTIPLE = 32  # the coarsest stride of the backbone's feature maps
 

@@ -16,7 +16,7 @@ from mrcnn_tf.data.coco_dataset import (
 from mrcnn_tf.data.image_files import ImageError, decode_image, is_rotated_by_exif, read_content
 from mrcnn_tf.data.instance_masks import decode_crop
 from mrcnn_tf.data.keypoints import mirrored_order, read_keypoints
-from mrcnn_tf.data.transforms import Sample
+from mrcnn_tf.data.sample import Sample
 
 NoteSkipped = Callable[[str, object, str], None]
 

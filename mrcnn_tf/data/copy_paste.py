@@ -1,126 +1,115 @@
-"""Copy-paste augmentation: objects of one image laid over another."""
+"""Copy-paste: objects of one image pasted into another."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
-from mrcnn_tf.data.transforms import Sample, crop
+from mrcnn_tf.data.instance_masks import paint_crop, tighten
+from mrcnn_tf.data.sample import Sample
+from mrcnn_tf.data.transforms import crop, joined, pad
 
-VISIBLE = 0.1  # an object of which less than this part is left is left out
 
+def copy_paste(
+    sample: Sample,
+    partner: Sample,
+    numbers: np.random.Generator,
+    canvas: tuple[int, int] | None = None,
+) -> Sample:
+    """Pastes a random subset of the partner's objects over a sample.
 
-def copy_paste(sample: Sample, source: Sample, chosen: np.ndarray) -> Sample:
-    """Lays objects of `source` over `sample`, at the place where they are.
+    Objects of the sample lose the mask pixels that are pasted over: their boxes become those of
+    what is left, and those of which nothing is left are left out; joints under what is pasted are
+    hidden (COCO's visibility 1). Objects without a mask are not pasted, and keep their boxes unless
+    they are covered wholly. Edges are not blended, which the paper found to change nothing.
 
-    Masks below lose the covered pixels, and boxes shrink to what is left of them; an object that
-    is covered almost wholly is left out. Covered joints become hidden (visibility 1). Edges are
-    not blended, which the paper found to make no difference.
+    Both images are what scales and crops made of them. On a canvas both lie in its upper left
+    corner, and what is not covered by the sample is filled as padding; without one, the partner is
+    cut to the sample's size, or put at a random place in it.
 
     Args:
-        sample: the image to lay on.
-        source: the image to take from; what reaches past `sample` is cut off.
-        chosen: bool [N], the objects of `source` to take. Crowds and objects without a mask stay
-            where they are.
+        sample: what is pasted into.
+        partner: what is pasted from.
+        numbers: drawn from.
+        canvas: (height, width), at least as large as both images.
 
-    Returns:
-        A sample with the objects of both, those of `source` last.
-
-    Reference: Ghiasi et al., Simple Copy-Paste is a Strong Data Augmentation Method for Instance
-    Segmentation, 2021.
+    Source: Ghiasi et al., Simple Copy-Paste is a Strong Data Augmentation Method for Instance
+        Segmentation, 2021.
     """
-    has_mask = np.array([mask is not None for mask in source.crops], bool)
-    source = source.take(np.flatnonzero(chosen & has_mask & ~source.is_crowd))
-    source = crop(source, 0, 0, *sample.image.shape[:2])
-    if not source.crops:
-        return sample
-    covered = np.zeros(sample.image.shape[:2], bool)
-    height, width = source.image.shape[:2]
-    for mask, box in zip(source.crops, source.mask_boxes, strict=True):
-        paint(covered[:height, :width], mask, box)
+    place = numbers.random(2)
+    chosen = numbers.random(len(partner.crops)) < 0.5
+    has_mask = np.array([c is not None for c in partner.crops], bool)
+    partner = partner.take(np.flatnonzero(chosen & has_mask & ~partner.is_crowd))
+    if canvas is not None:
+        height, width = np.maximum(sample.image.shape[:2], partner.image.shape[:2]).tolist()
+        sample = pad(sample, 0, 0, height, width)
+        x = y = 0
+    else:
+        height, width = sample.image.shape[:2]
+        spare = np.array(partner.image.shape[1::-1]) - (width, height)
+        x, y = (np.sign(spare) * (place * (abs(spare) + 1)).astype(int)).tolist()
+        partner = crop(partner, max(x, 0), max(y, 0), height, width)
+        x, y = max(-x, 0), max(-y, 0)
+    pasted = np.zeros(partner.image.shape[:2], bool)
+    for mask, region in zip(partner.crops, partner.mask_boxes, strict=True):
+        paint_crop(mask, region, pasted)
+    rows, columns = partner.image.shape[:2]
     image = sample.image.copy()
-    image[covered] = source.image[covered[:height, :width]]
-    below = _occluded(sample, covered)
-    return Sample(
-        image=image,
-        image_id=sample.image_id,
-        boxes=np.concatenate([below.boxes, source.boxes]),
-        classes=np.concatenate([below.classes, source.classes]),
-        is_crowd=np.concatenate([below.is_crowd, source.is_crowd]),
-        crops=below.crops + source.crops,
-        mask_boxes=np.concatenate([below.mask_boxes, source.mask_boxes]),
-        keypoints=(
-            None if below.keypoints is None else np.concatenate([below.keypoints, source.keypoints])
-        ),
-        mirrored_joints=sample.mirrored_joints,
-    )
+    image[y : y + rows, x : x + columns][pasted] = partner.image[pasted]
+    covered = np.zeros([height, width], bool)
+    covered[y : y + rows, x : x + columns] = pasted
+    partner = pad(partner, x, y, height, width)
+    return joined([cover(sample, covered), partner], image)
 
 
-def paint(canvas: np.ndarray, mask: np.ndarray, box: np.ndarray) -> None:
-    """Sets the pixels of bool [H, W] whose centre the mask [h, w], lying on `box`, covers."""
-    first = np.maximum(np.ceil(box[:2] - 0.5), 0).astype(int)
-    last = np.minimum(np.ceil(box[2:] - 0.5), canvas.shape[::-1]).astype(int)
-    if (last <= first).any():
-        return
-    columns, rows = (
-        _cells(np.arange(first[axis], last[axis]) + 0.5, box[axis], box[axis + 2], count)
-        for axis, count in enumerate(mask.shape[::-1])
-    )
-    canvas[first[1] : last[1], first[0] : last[0]] |= mask[rows[:, None], columns]
-
-
-def _occluded(sample: Sample, covered: np.ndarray) -> Sample:
-    """The objects of a sample of which enough is left, with what is left of them."""
-    boxes, mask_boxes = sample.boxes.copy(), sample.mask_boxes.copy()
-    crops, keep = list(sample.crops), []
-    for i, mask in enumerate(crops):
+def cover(sample: Sample, covered: np.ndarray) -> Sample:
+    """Takes the covered pixels, bool [H, W], away from the objects of a sample."""
+    crops, boxes, mask_boxes = list(sample.crops), sample.boxes.copy(), sample.mask_boxes.copy()
+    share = np.ones(len(crops), np.float32)
+    limits = np.array(covered.shape[::-1] * 2, np.float32)
+    for i, mask in enumerate(sample.crops):
         if mask is None:
-            x1, y1, x2, y2 = np.round(boxes[i]).astype(int)
-            part = covered[y1:y2, x1:x2]
-            if sample.is_crowd[i] or not part.size or part.mean() <= 1 - VISIBLE:
-                keep.append(i)
+            share[i] = 1 - _covered_part(boxes[i], covered)
             continue
-        left = mask & ~_sampled(covered, mask.shape, mask_boxes[i])
-        if left.sum() < VISIBLE * mask.sum():
-            continue
-        keep.append(i)
-        if left.sum() < mask.sum():
-            crops[i], mask_boxes[i] = _trimmed(left, mask_boxes[i])
-            limits = np.array(covered.shape[::-1] * 2, np.float32)
+        mask = _as_fine_as_pixels(mask, mask_boxes[i])
+        left = mask & ~_under(mask.shape, mask_boxes[i], covered)
+        share[i] = np.count_nonzero(left) / np.count_nonzero(mask)
+        if 0 < share[i] < 1:
+            crops[i], mask_boxes[i] = tighten(left, mask_boxes[i])
             boxes[i] = np.clip(mask_boxes[i], 0, limits)
     keypoints = sample.keypoints
     if keypoints is not None:
-        columns, rows = (
-            np.clip(keypoints[..., axis].astype(int), 0, covered.shape[1 - axis] - 1)
-            for axis in (0, 1)
-        )
+        x, y = np.floor(keypoints[..., :2]).astype(int).transpose(2, 0, 1)
+        x, y = x.clip(0, covered.shape[1] - 1), y.clip(0, covered.shape[0] - 1)
+        hidden = covered[y, x] & (keypoints[..., 2] > 0)
         keypoints = keypoints.copy()
-        hidden = covered[rows, columns] & (keypoints[..., 2] == 2)
         keypoints[..., 2] = np.where(hidden, 1, keypoints[..., 2])
-    moved = replace(sample, boxes=boxes, mask_boxes=mask_boxes, crops=crops, keypoints=keypoints)
-    return moved.take(np.array(keep, int))
+    moved = replace(sample, crops=crops, boxes=boxes, mask_boxes=mask_boxes, keypoints=keypoints)
+    return moved.with_visible(share).take(np.flatnonzero(share > 0))
 
 
-def _sampled(covered: np.ndarray, shape: tuple[int, int], box: np.ndarray) -> np.ndarray:
-    """Whether the centre of each pixel of a mask [h, w], lying on `box`, is covered."""
-    columns, rows = (
-        box[axis] + (np.arange(count) + 0.5) * (box[axis + 2] - box[axis]) / count
-        for axis, count in enumerate(shape[::-1])
-    )
-    columns = np.clip(columns.astype(int), 0, covered.shape[1] - 1)
-    rows = np.clip(rows.astype(int), 0, covered.shape[0] - 1)
-    return covered[rows[:, None], columns]
+def _as_fine_as_pixels(mask: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """A crop whose pixels are no larger than those of the image, by repeating them."""
+    rows = math.ceil((region[3] - region[1]) / mask.shape[0] - 1e-3)
+    columns = math.ceil((region[2] - region[0]) / mask.shape[1] - 1e-3)
+    if rows <= 1 and columns <= 1:
+        return mask
+    return mask.repeat(max(rows, 1), axis=0).repeat(max(columns, 1), axis=1)
 
 
-def _trimmed(mask: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mask cut to its pixels, and the region that they lie on."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    cell = (box[2:] - box[:2]) / mask.shape[::-1]
-    region = [*(box[:2] + cell * (left, top)), *(box[:2] + cell * (right, bottom))]
-    return mask[top:bottom, left:right], np.array(region, np.float32)
+def _under(shape: tuple[int, int], region: np.ndarray, covered: np.ndarray) -> np.ndarray:
+    """Which pixels of a crop have their centre under what is covered."""
+    x1, y1, x2, y2 = region.astype(np.float64).tolist()
+    rows = y1 + (np.arange(shape[0]) + 0.5) * (y2 - y1) / shape[0]
+    columns = x1 + (np.arange(shape[1]) + 0.5) * (x2 - x1) / shape[1]
+    rows = np.floor(rows).astype(int).clip(0, covered.shape[0] - 1)
+    columns = np.floor(columns).astype(int).clip(0, covered.shape[1] - 1)
+    return covered[rows][:, columns]
 
 
-def _cells(centres: np.ndarray, low: float, high: float, count: int) -> np.ndarray:
-    return np.clip(((centres - low) / (high - low) * count).astype(int), 0, count - 1)
+def _covered_part(box: np.ndarray, covered: np.ndarray) -> float:
+    x1, y1 = np.floor(box[:2]).astype(int)
+    x2, y2 = np.ceil(box[2:]).astype(int)
+    return float(covered[y1:y2, x1:x2].mean())

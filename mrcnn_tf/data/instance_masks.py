@@ -45,15 +45,60 @@ def decode_crop(segmentation: list | dict, height: int, width: int) -> Crop | No
     except ValueError as error:
         raise ValueError(f"run lengths cannot be decoded ({error})") from error
     x, y, w, h = (int(v) for v in coco_mask.toBbox(run_lengths))
-    inside = mask[y : y + h, x : x + w]
     # pycocotools counts runs of length zero into the extent
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    found = tight_crop(mask[y : y + h, x : x + w])
+    if found is None:
+        return None
+    crop, (left, top, right, bottom) = found
+    crop = np.ascontiguousarray(crop).astype(bool)
+    return crop, (x + left, y + top, x + right, y + bottom)
+
+
+def tight_crop(mask: np.ndarray) -> Crop | None:
+    """The part of a mask [H, W] that holds its pixels, and where that is; None without pixels."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
         return None
     top, bottom = int(rows[0]), int(rows[-1]) + 1
     left, right = int(columns[0]), int(columns[-1]) + 1
-    crop = np.ascontiguousarray(inside[top:bottom, left:right]).astype(bool)
-    return crop, (x + left, y + top, x + right, y + bottom)
+    return mask[top:bottom, left:right], (left, top, right, bottom)
+
+
+def tighten(crop: np.ndarray, region: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """A crop without empty rows and columns at its edges, and its region; None without pixels.
+
+    Args:
+        crop: bool [h, w].
+        region: [x1, y1, x2, y2], what the crop covers.
+    """
+    found = tight_crop(crop)
+    if found is None:
+        return None
+    x1, y1, x2, y2 = region.astype(np.float64).tolist()
+    cell = np.array([(x2 - x1) / crop.shape[1], (y2 - y1) / crop.shape[0]] * 2)
+    return found[0], (found[1] * cell + (x1, y1, x1, y1)).astype(np.float32)
+
+
+def paint_crop(crop: np.ndarray, region: np.ndarray, canvas: np.ndarray) -> None:
+    """Sets the pixels of a bool [H, W] canvas whose centres are under a crop's pixels.
+
+    Args:
+        crop: bool [h, w].
+        region: [x1, y1, x2, y2] in pixels of the canvas, what the crop covers.
+        canvas: changed in place.
+    """
+    x1, y1, x2, y2 = (float(value) for value in region)
+    rows, row_of = _centres(y1, y2, crop.shape[0], canvas.shape[0])
+    columns, column_of = _centres(x1, x2, crop.shape[1], canvas.shape[1])
+    canvas[rows, columns] |= crop[row_of][:, column_of]
+
+
+def _centres(start: float, stop: float, cells: int, pixels: int) -> tuple[slice, np.ndarray]:
+    """The pixels whose centres are between `start` and `stop`, and the cell that each is in."""
+    first = max(math.ceil(start - 0.5), 0)
+    last = max(min(math.ceil(stop - 0.5), pixels), first)
+    cell = (np.arange(first, last) + 0.5 - start) * cells / (stop - start)
+    return slice(first, last), np.clip(cell.astype(int), 0, cells - 1)
 
 
 def pack_crops(crops: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:

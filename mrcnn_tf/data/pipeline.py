@@ -11,21 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from mrcnn_tf.data.augmentation import Augmentation
+from mrcnn_tf.data.augmenter import Augmenter
 from mrcnn_tf.data.batch_order import BatchOrder, aspect_ratio_buckets, image_stream
 from mrcnn_tf.data.batching import batched
 from mrcnn_tf.data.coco_dataset import CocoDataset
-from mrcnn_tf.data.copy_paste import copy_paste as paste
 from mrcnn_tf.data.records import RecordDataset
-from mrcnn_tf.data.sample_reader import SampleReader, largest_objects, resize
-from mrcnn_tf.data.transforms import (
-    Augmentation,
-    Choices,
-    Sample,
-    augment,
-    draw,
-    resample_masks,
-    rescale,
-)
+from mrcnn_tf.data.sample import Sample
+from mrcnn_tf.data.sample_reader import SampleReader
+from mrcnn_tf.data.transforms import resample_masks
 from mrcnn_tf.ops.resize_image import check_method, resized_shape
 
 TOO_MANY = "object beyond max_objects"
@@ -43,7 +37,18 @@ def coco(
     vertical_flip: bool = False,
     transpose: bool = False,
     scale_jitter: tuple[float, float] | None = None,
+    short_sides: Sequence[int] | None = None,
+    crop: tuple[float, float] | None = None,
+    rotation: float = 0.0,
+    translation: float = 0.0,
+    brightness: float = 0.0,
+    contrast: float = 0.0,
+    saturation: float = 0.0,
+    hue: float = 0.0,
+    erasing: float = 0.0,
     copy_paste: float = 0.0,
+    mosaic: float = 0.0,
+    min_visible: float = 0.1,
     pad_to: tuple[int, int] | None = None,
     max_objects: int | None = 100,
     mask_size: int | None = None,
@@ -110,11 +115,29 @@ def coco(
         transpose: swap x and y with probability 0.5.
         scale_jitter: (lowest, highest) factor on `size`, drawn for each image. With `pad_to` this
             is large scale jitter: what is larger than the canvas is cut at a random position.
-        copy_paste: part of the images, 0 to 1, over which objects of another image of the data set
-            are laid, each with probability 0.5, see `mrcnn_tf.data.copy_paste`; both images are
-            augmented before.
-        pad_to: (H, W) every batch is padded to. Without `scale_jitter` all images must fit.
-        max_objects: M, or None for the largest number any image has.
+        short_sides: short sides that images are resized to in place of that of `size`, one of which
+            is drawn for each: `range(640, 801)`, or `(640, 672, 704, 736, 768, 800)` as in
+            Detectron2.
+        crop: (lowest, highest) part of an image's height and of its width, drawn one by one, that
+            is cut out at a random position before the image is resized.
+        rotation: largest angle in degrees, to either side. The size stays, corners are filled.
+        translation: largest shift in parts of width and height, to either side.
+        brightness: largest change of a factor of 1, as `contrast`, `saturation` and, in parts of
+            the colour circle, `hue`: torchvision's `ColorJitter`.
+        contrast: see `brightness`.
+        saturation: see `brightness`.
+        hue: see `brightness`.
+        erasing: probability that a rectangle is overwritten; what is annotated under it stays.
+        copy_paste: probability that objects of another image are pasted, see
+            `mrcnn_tf.data.copy_paste`.
+        mosaic: probability that the image is put together with three others, see
+            `mrcnn_tf.data.mosaic`.
+        min_visible: leave out objects of which crops and other objects leave less than this part
+            of their mask, or of their box without one; 0 keeps whatever is in sight, as peers do.
+        pad_to: (H, W) every batch is padded to. Without `scale_jitter` and `crop` all images must
+            fit.
+        max_objects: M, or None for the largest number any image has; with `copy_paste` and `mosaic`
+            the largest number that is put together.
         mask_size: resample every mask crop to this side (112, say): less memory, no longer exact.
         keypoints: read joints, which the file's categories must name. Those named "left" and
             "right" change places when an image is mirrored. COCO states the pixel that a joint is
@@ -122,7 +145,7 @@ def coco(
         drop_empty: leave out images that have no object, or crowds only.
         cache: True keeps decoded, resized samples in memory (3 bytes a pixel: 0.2 MB for 256 x 256,
             3.2 MB for 800 x 1333); a path keeps them as files in that folder, over restarts.
-            With `scale_jitter` images are kept at their original size.
+            Images are kept at their original size where their new one, or an angle, is drawn.
         seed: seed of all random choices.
         initial_epoch: number of the first pass, to go on with an interrupted training.
         initial_step: go on with this batch, counted from the first of `initial_epoch` over all
@@ -172,41 +195,40 @@ def coco(
     _check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, initial_step, repeat)
     index, count = _checked_shard(shard)
     boundaries = _checked_boundaries(bucket_by_aspect_ratio, pad_to)
-    if not 0 <= copy_paste <= 1:
-        raise ValueError(f"copy_paste must be a part of the images, 0 to 1, got {copy_paste}")
-    jitter_range = _checked_jitter(scale_jitter)
-    augmentation = Augmentation(flip, vertical_flip, transpose, jitter_range, copy_paste)
+    augmentation = Augmentation(
+        flip=flip,
+        vertical_flip=vertical_flip,
+        transpose=transpose,
+        scale_jitter=scale_jitter,
+        short_sides=short_sides,
+        crop=crop,
+        rotation=rotation,
+        translation=translation,
+        brightness=brightness,
+        contrast=contrast,
+        saturation=saturation,
+        hue=hue,
+        erasing=erasing,
+        copy_paste=copy_paste,
+        mosaic=mosaic,
+        min_visible=min_visible,
+    )
     ids = _kept_images(dataset, drop_empty)
-    has_room = max_objects is None and copy_paste > 0  # for the objects of a second image
-    max_objects = _object_limit(dataset, ids, max_objects) * (1 + has_room)
+    max_objects = _object_limit(dataset, ids, max_objects, augmentation.most_images)
     if pad_to is not None:
         pad_to = _checked_canvas(dataset, ids, size, pad_to, augmentation, image_resize)
-    jitter = augmentation.scale_jitter is not None
-    reader = SampleReader(
-        dataset, None if jitter else size, max_objects, cache, image_resize, keypoints
+    read_size = None if augmentation.needs_original else size
+    reader = SampleReader(dataset, read_size, max_objects, cache, image_resize, keypoints)
+    augmenter = Augmenter(
+        reader.read, augmentation, ids, size, pad_to, seed, max_objects, image_resize
     )
     joints = len(dataset.keypoint_names) if keypoints else 0
 
-    def augmented(image_id: int, choices: Choices) -> Sample | None:
-        sample = reader.read(image_id)
-        if sample is None:
-            return None
-        if jitter:
-            scaled = tuple(max(round(side * choices.scale), 1) for side in size)
-            sample = rescale(sample, resize(sample.image, scaled, image_resize))
-        return augment(sample, choices, pad_to)
-
     def load(image_id: int, epoch: int) -> Sample | None:
-        choices = draw(augmentation, seed, epoch, image_id)
-        sample, partner = augmented(image_id, choices), None
-        if choices.partner is not None:
-            other = ids[int(choices.partner * len(ids))]
-            partner = augmented(other, draw(augmentation, seed, epoch, other))
-        if sample is not None and partner is not None:
-            rng = np.random.default_rng([3, seed, epoch, image_id % 2**63])
-            pasted = paste(sample, partner, rng.random(len(partner.classes)) < 0.5)
-            sample = pasted.take(largest_objects(pasted, max_objects))
-        return sample if mask_size is None or sample is None else resample_masks(sample, mask_size)
+        sample = augmenter.load(image_id, epoch)
+        if sample is None or mask_size is None:
+            return sample
+        return resample_masks(sample, mask_size)
 
     order = BatchOrder(
         image_ids=np.array(ids, np.int64),
@@ -255,15 +277,6 @@ def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
             f"size must be (short side, long side) with short <= long, or one int, got {size}"
         )
     return sides
-
-
-def _checked_jitter(jitter: tuple[float, float] | None) -> tuple[float, float] | None:
-    if jitter is None:
-        return None
-    low, high = (float(factor) for factor in jitter)
-    if not 0 < low <= high < math.inf:
-        raise ValueError(f"scale_jitter must be (lowest, highest) with 0 < lowest, got {jitter}")
-    return low, high
 
 
 def _checked_shard(shard: tuple[int, int]) -> tuple[int, int]:
@@ -327,11 +340,12 @@ def _kept_images(dataset: CocoDataset | RecordDataset, drop_empty: bool) -> list
 
 
 def _object_limit(
-    dataset: CocoDataset | RecordDataset, ids: list[int], max_objects: int | None
+    dataset: CocoDataset | RecordDataset, ids: list[int], max_objects: int | None, images: int
 ) -> int:
+    """`max_objects`, or the largest number of objects of so many images together."""
     counts = dataset.object_counts()[np.isin(dataset.image_ids, ids)]
     if max_objects is None:
-        return max(1, int(counts.max()))
+        return max(1, int(np.sort(counts)[-images:].sum()))
     beyond = int(np.maximum(counts - max_objects, 0).sum())
     if beyond:
         dataset.skipped[TOO_MANY] = beyond
@@ -355,8 +369,9 @@ def _checked_canvas(
     canvas = tuple(int(side) for side in pad_to)
     if len(canvas) != 2 or min(canvas) < 1:
         raise ValueError(f"pad_to must be (height, width) in pixels, got {pad_to}")
-    if augmentation.scale_jitter is not None:
+    if augmentation.cuts:
         return canvas
+    size = max(augmentation.short_sides or size[:1]), size[1]
     for image_id in ids:
         shape = resized_shape(*dataset.size(image_id), *size, image_resize)
         for height, width in (shape, shape[::-1])[: 1 + augmentation.transpose]:

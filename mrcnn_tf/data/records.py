@@ -21,7 +21,7 @@ from mrcnn_tf.data.records_format import (
     index_path,
     read_manifest,
 )
-from mrcnn_tf.data.transforms import Sample
+from mrcnn_tf.data.sample import Sample
 
 _REMEDY = "`mrcnn-tf data verify` names all that is damaged and how to restore it"
 

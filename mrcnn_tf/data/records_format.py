@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 
 from mrcnn_tf.data.image_files import decode_image
 from mrcnn_tf.data.keypoints import mirrored_order
-from mrcnn_tf.data.transforms import Sample
+from mrcnn_tf.data.sample import Sample
 
 FORMAT_VERSION = 1  # raised when a reader of before would not understand what is written
 MANIFEST = "manifest.json"

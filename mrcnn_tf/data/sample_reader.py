@@ -11,8 +11,9 @@ from mrcnn_tf.data.coco_dataset import UNUSABLE_IMAGE, CocoDataset
 from mrcnn_tf.data.coco_reader import CocoEntry, CocoReader
 from mrcnn_tf.data.image_files import ImageError
 from mrcnn_tf.data.records import RecordDataset
+from mrcnn_tf.data.sample import Sample
 from mrcnn_tf.data.sample_store import FolderStore, MemoryStore
-from mrcnn_tf.data.transforms import Sample, rescale
+from mrcnn_tf.data.transforms import rescale
 from mrcnn_tf.ops.resize_image import resize_image, resized_shape
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn_tf.data.instance_masks import pack_crops, unpack_crops
-from mrcnn_tf.data.transforms import Sample
+from mrcnn_tf.data.sample import Sample
 
 _FORMAT = 2  # raised when what is stored changes
 

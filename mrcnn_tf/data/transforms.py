@@ -1,108 +1,18 @@
-"""Geometric augmentation of one sample with its masks and joints: flips, transpose, scale, crop."""
+"""Exact moves of one sample with its masks and joints: flips, transpose, scale, crop, padding."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mrcnn_tf.data.instance_masks import resample_crop
+from mrcnn_tf.data.instance_masks import resample_crop, tighten
 from mrcnn_tf.data.keypoints import only_annotated
+from mrcnn_tf.data.sample import Sample
 
-
-@dataclass(frozen=True)
-class Sample:
-    """One image and its objects.
-
-    Attributes:
-        image: uint8 [H, W, 3].
-        image_id: the dataset's id.
-        boxes: float32 [N, 4] in pixels of `image`.
-        classes: int32 [N].
-        is_crowd: bool [N].
-        crops: bool [h, w] for each object, or None where it has no mask.
-        mask_boxes: float32 [N, 4], the region of `image` that each crop covers, zeros where there
-            is none.
-        keypoints: float32 [N, K, 3], x, y in pixels of `image` and visibility, zeros where a joint
-            is not annotated; None where joints are not read.
-        mirrored_joints: int [K], the joint that each one is in a mirror, with `keypoints` alone.
-    """
-
-    image: np.ndarray
-    image_id: int
-    boxes: np.ndarray
-    classes: np.ndarray
-    is_crowd: np.ndarray
-    crops: list[np.ndarray | None]
-    mask_boxes: np.ndarray
-    keypoints: np.ndarray | None = None
-    mirrored_joints: np.ndarray | None = None
-
-    def take(self, keep: np.ndarray) -> Sample:
-        """The sample with only the objects at the indices `keep`."""
-        return replace(
-            self,
-            boxes=self.boxes[keep],
-            classes=self.classes[keep],
-            is_crowd=self.is_crowd[keep],
-            crops=[self.crops[i] for i in keep],
-            mask_boxes=self.mask_boxes[keep],
-            keypoints=None if self.keypoints is None else self.keypoints[keep],
-        )
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Which random changes are made, each flip with probability 0.5.
-
-    Attributes:
-        flip: mirror left to right.
-        vertical_flip: mirror top to bottom.
-        transpose: swap x and y.
-        scale_jitter: (lowest, highest) factor on the size an image is resized to, drawn uniformly.
-        copy_paste: part of the images that get objects of another one, see `copy_paste`.
-    """
-
-    flip: bool = False
-    vertical_flip: bool = False
-    transpose: bool = False
-    scale_jitter: tuple[float, float] | None = None
-    copy_paste: float = 0.0
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What was drawn for one image in one epoch.
-
-    `crop` is a position 0..1 in x and in y, `partner` a number 0..1 that says whose objects are
-    pasted, or None.
-    """
-
-    flip: bool
-    vertical_flip: bool
-    transpose: bool
-    scale: float
-    crop: tuple[float, float]
-    partner: float | None = None
-
-
-def draw(augmentation: Augmentation, seed: int, epoch: int, image_id: int) -> Choices:
-    """Draws the random choices of an image in an epoch, a function of its arguments alone.
-
-    All numbers are drawn whatever is switched on, so that switching one change on leaves the
-    others as they were.
-    """
-    values = np.random.default_rng([1, seed, epoch, image_id % 2**63]).random(8)
-    low, high = augmentation.scale_jitter or (1.0, 1.0)
-    return Choices(
-        flip=augmentation.flip and bool(values[0] < 0.5),
-        vertical_flip=augmentation.vertical_flip and bool(values[1] < 0.5),
-        transpose=augmentation.transpose and bool(values[2] < 0.5),
-        scale=float(low + (high - low) * values[3]),
-        crop=(float(values[4]), float(values[5])),
-        partner=float(values[7]) if values[6] < augmentation.copy_paste else None,
-    )
+# Where an image does not reach: ImageNet's mean, which normalisation brings to zero, as padding.
+FILL = (124, 116, 104)
 
 
 def flip_horizontal(sample: Sample) -> Sample:
@@ -147,10 +57,11 @@ def rescale(sample: Sample, image: np.ndarray) -> Sample:
 def crop(sample: Sample, x: int, y: int, height: int, width: int) -> Sample:
     """Cuts a window out of the image.
 
-    Boxes are clipped to the window. An object is left out when its box or its mask has nothing
-    in the window. Mask crops are cut to the mask pixels that touch the window, so `mask_boxes`
-    may reach past it by less than one pixel of the mask. Joints outside of the window become such
-    that are not annotated.
+    Boxes are clipped to the window; that of an object whose mask loses a part becomes the box of
+    what is left of it, as with Detectron2's `recompute_boxes`. An object is left out when its box
+    or its mask has nothing in the window. Mask crops are cut to the mask pixels that touch the
+    window, so `mask_boxes` may reach past it by less than one pixel of the mask. Joints outside of
+    the window become such that are not annotated. `visible` tells what part of each object is left.
 
     Args:
         sample: the sample to cut.
@@ -164,22 +75,58 @@ def crop(sample: Sample, x: int, y: int, height: int, width: int) -> Sample:
     boxes = np.clip(sample.boxes - np.array([x, y, x, y], np.float32), 0, limits)
     mask_boxes = sample.mask_boxes.copy()
     crops = list(sample.crops)
-    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    for i in np.flatnonzero(inside):
+    share = box_areas(boxes) / np.maximum(box_areas(sample.boxes), 1e-9)
+    for i in np.flatnonzero(share > 0):
         if crops[i] is None:
             continue
         mask_box = sample.mask_boxes[i].astype(np.float64) - (x, y, x, y)
         crops[i], mask_boxes[i] = _cut(crops[i], mask_box, image.shape[:2])
-        inside[i] = crops[i].any()
+        share[i] = np.count_nonzero(crops[i]) / np.count_nonzero(sample.crops[i])
+        if 0 < share[i] < 1:
+            crops[i], mask_boxes[i] = tighten(crops[i], mask_boxes[i])
+            boxes[i] = np.clip(mask_boxes[i], 0, limits)
     moved = replace(
         sample,
         image=image,
         boxes=boxes,
         crops=crops,
         mask_boxes=mask_boxes,
-        keypoints=_joints_inside(sample.keypoints, (x, y), image.shape[1::-1]),
+        keypoints=None if sample.keypoints is None else sample.keypoints - np.float32([x, y, 0]),
     )
-    return moved.take(np.flatnonzero(inside))
+    moved = replace(moved, keypoints=joints_inside(moved.keypoints, image.shape[1::-1]))
+    return moved.with_visible(share).take(np.flatnonzero(share > 0))
+
+
+def pad(sample: Sample, x: int, y: int, height: int, width: int) -> Sample:
+    """Puts the image at (x, y) into a larger one of this height and width, filled with `FILL`."""
+    image = np.full([height, width, 3], FILL, np.uint8)
+    image[y : y + sample.image.shape[0], x : x + sample.image.shape[1]] = sample.image
+    offset = np.array([x, y, x, y], np.float32)
+    return _moved(sample, image, lambda boxes: boxes + offset, lambda crop: crop, False)
+
+
+def shift(sample: Sample, x: int, y: int) -> Sample:
+    """Moves everything by whole pixels within the image's size; what leaves it is cut off."""
+    height, width = sample.image.shape[:2]
+    kept = crop(sample, max(-x, 0), max(-y, 0), height - abs(y), width - abs(x))
+    return pad(kept, max(x, 0), max(y, 0), height, width)
+
+
+def joined(samples: Sequence[Sample], image: np.ndarray) -> Sample:
+    """The objects of several samples in one image; the id is that of the first."""
+
+    def of_all(name: str) -> np.ndarray | None:
+        values = [getattr(sample, name) for sample in samples]
+        return None if values[0] is None else np.concatenate(values)
+
+    samples = [sample.with_visible(np.float32(1)) for sample in samples]
+    names = ("boxes", "classes", "is_crowd", "mask_boxes", "keypoints", "visible")
+    return replace(
+        samples[0],
+        image=image,
+        crops=[crop for sample in samples for crop in sample.crops],
+        **{name: of_all(name) for name in names},
+    )
 
 
 def resample_masks(sample: Sample, side: int) -> Sample:
@@ -188,28 +135,19 @@ def resample_masks(sample: Sample, side: int) -> Sample:
     return replace(sample, crops=crops)
 
 
-def augment(sample: Sample, choices: Choices, canvas: tuple[int, int] | None = None) -> Sample:
-    """Applies the choices drawn for a sample that is already resized.
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """Areas [N] of boxes [N, 4], zero where a side is not positive."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).astype(np.float64)
+    return sides[:, 0] * sides[:, 1]
 
-    Args:
-        sample: the resized sample.
-        choices: from `draw`.
-        canvas: (height, width) to cut to where the image is larger, at the position drawn.
-    """
-    if choices.flip:
-        sample = flip_horizontal(sample)
-    if choices.vertical_flip:
-        sample = flip_vertical(sample)
-    if choices.transpose:
-        sample = transpose(sample)
-    if canvas is not None:
-        height, width = sample.image.shape[:2]
-        spare_y, spare_x = max(height - canvas[0], 0), max(width - canvas[1], 0)
-        if spare_y or spare_x:
-            x = min(int(choices.crop[0] * (spare_x + 1)), spare_x)
-            y = min(int(choices.crop[1] * (spare_y + 1)), spare_y)
-            sample = crop(sample, x, y, *canvas)
-    return sample
+
+def joints_inside(keypoints: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
+    """Joints with those outside of an image of `size` (width, height) not annotated."""
+    if keypoints is None:
+        return None
+    places = keypoints[..., :2]
+    is_inside = ((places >= 0) & (places <= size)).all(axis=-1)
+    return only_annotated(keypoints, is_inside & (keypoints[..., 2] > 0))
 
 
 def _moved(
@@ -242,18 +180,6 @@ def _moved_joints(sample: Sample, move_boxes: Callable, mirrored: bool) -> np.nd
     moved = keypoints.copy()
     moved[..., :2] = boxes[:, :2].reshape(*keypoints.shape[:2], 2)
     return only_annotated(moved, moved[..., 2] > 0)
-
-
-def _joints_inside(
-    keypoints: np.ndarray | None, corner: tuple[int, int], size: tuple[int, int]
-) -> np.ndarray | None:
-    """Joints in pixels of a window of `size` (width, height) at a corner (x, y) of the image."""
-    if keypoints is None:
-        return None
-    moved = keypoints - np.array([*corner, 0], np.float32)
-    places = moved[..., :2]
-    is_inside = ((places >= 0) & (places <= size)).all(axis=-1)
-    return only_annotated(moved, is_inside & (moved[..., 2] > 0))
 
 
 def _cut(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

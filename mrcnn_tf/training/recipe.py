@@ -7,6 +7,8 @@ import inspect
 import types
 import typing
 
+from mrcnn_tf.data.augmentation import Augmentation
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -49,7 +51,21 @@ class Recipe:
         vertical_flip: turn half of them upside down.
         transpose: swap the axes of half of them.
         scale_jitter: `(lowest, highest)` factor on the image size, drawn for each image.
+        short_sides: short sides instead of the image size's, one of which is drawn for each image.
+        pad_to: `(height, width)` that larger images are cut to; with `scale_jitter`, large scale
+            jitter.
+        crop: `(lowest, highest)` part of height and width that is cut out before resizing.
+        rotation: largest angle in degrees, to either side.
+        translation: largest shift in parts of width and height, to either side.
+        brightness: largest change of a factor of 1.
+        contrast: likewise.
+        saturation: likewise.
+        hue: largest change in parts of the colour circle.
+        erasing: part of the images in which a rectangle is overwritten.
         copy_paste: part of the images that get objects of another one laid over them.
+        mosaic: part of the images that are put together with three others.
+        min_visible: objects of which crops and other objects leave less than this part are left
+            out.
         max_objects: objects kept per image.
         cache: keep decoded images in memory.
         image_ids: train on these images only, or on the first so many.
@@ -96,7 +112,19 @@ class Recipe:
     vertical_flip: bool = False
     transpose: bool = False
     scale_jitter: tuple[float, float] | None = None
+    short_sides: tuple[int, ...] | None = None
+    pad_to: tuple[int, int] | None = None
+    crop: tuple[float, float] | None = None
+    rotation: float = 0.0
+    translation: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    erasing: float = 0.0
     copy_paste: float = 0.0
+    mosaic: float = 0.0
+    min_visible: float = 0.1
     max_objects: int | None = None
     cache: bool = True
     image_ids: int | tuple[int, ...] | None = None
@@ -145,6 +173,13 @@ class Recipe:
             0 < part < 1 for part in self.decay_at
         ):
             raise ValueError(f"decay_at must rise between 0 and 1; got {self.decay_at}.")
+        Augmentation(**self.augmentation)
+
+    @property
+    def augmentation(self) -> dict[str, typing.Any]:
+        """The fields that are arguments of `mrcnn_tf.data.augmentation.Augmentation`."""
+        names = [field.name for field in dataclasses.fields(Augmentation)]
+        return {name: getattr(self, name) for name in names}
 
 
 def parse_settings(

@@ -1,80 +1,106 @@
-from dataclasses import replace
+import dataclasses
 
 import numpy as np
 import pytest
 
 from mrcnn_tf.data import CocoDataset, coco, shapes
-from mrcnn_tf.data.copy_paste import copy_paste, paint
-from tests.data.coco_folder import blob, box_of
-from tests.data.test_transforms import painted, sample_of
+from mrcnn_tf.data.copy_paste import copy_paste, cover
+from mrcnn_tf.data.transforms import crop, rescale
+from tests.data.colored_samples import COLORS, colored_sample, mask_of, pixels_of
+
+BELOW = colored_sample(2, colors=(0, 1, 2, 3))
+ABOVE = colored_sample(1, colors=(4, 5, 6, 7))
 
 
-def coloured(seed, colour, height=30, width=47, count=5):
-    """Blobs of which each has a colour of its own, later ones over earlier ones."""
-    masks = [blob(height, width, seed + i) for i in range(count)]
-    for i, upper in enumerate(masks[1:], start=1):
-        masks[:i] = [mask & ~upper for mask in masks[:i]]
-    masks = [mask for mask in masks if mask.any()]
-    image = np.zeros((height, width, 3), np.uint8)
-    for i, mask in enumerate(masks):
-        image[mask] = (colour, i + 1, 0)
-    return sample_of(masks, image)
+def numbers(seed):
+    return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("seed", range(0, 200, 10))
-def test_every_pixel_of_an_object_stays_under_its_mask_and_in_its_box(seed):
-    sample, source = coloured(seed, 100), coloured(seed + 1000, 200, width=40)
-    chosen = np.random.default_rng(seed).random(len(source.classes)) < 0.6
-    pasted = copy_paste(sample, source, chosen)
-    colours = [(100, i + 1) for i in sample.classes] + [(200, i + 1) for i in source.classes]
-    found = {}
-    for i in range(len(pasted.classes)):
-        mask = painted(pasted, i)
-        [colour] = np.unique(pasted.image[mask][:, :2], axis=0).tolist()
-        np.testing.assert_array_equal(mask, (pasted.image[..., :2] == colour).all(axis=-1))
-        x, y, width, height = box_of(mask)
-        np.testing.assert_array_equal(pasted.boxes[i], [x, y, x + width, y + height])
-        found[tuple(colour)] = mask.sum()
-    for i, (colour, whole) in enumerate(zip(colours, sample.crops + source.crops, strict=True)):
-        visible = (pasted.image[..., :2] == colour).all(axis=-1).sum()
-        if i < len(sample.classes):
-            assert found.get(colour, 0) == (visible if visible >= 0.1 * whole.sum() else 0)
-        else:
-            assert found.get(colour, 0) == visible
-            assert visible == 0 or chosen[i - len(sample.classes)]
+def test_pasted_objects_lie_on_top_and_a_random_part_of_them_is_pasted():
+    chosen = set()
+    for seed in range(30):
+        pasted = copy_paste(BELOW, ABOVE, numbers(seed))
+        assert pasted.image_id == 2 and pasted.image.shape == BELOW.image.shape
+        own = pasted.classes < 4
+        assert (np.diff(own.astype(int)) <= 0).all()
+        for i in np.flatnonzero(~own):
+            color = pasted.classes[i]
+            np.testing.assert_array_equal(mask_of(pasted, i), pixels_of(ABOVE.image, color))
+            assert (pasted.image[mask_of(pasted, i)] == COLORS[color]).all()
+            assert pasted.visible[i] == 1
+        chosen.add(tuple(pasted.classes[~own]))
+        for i in np.flatnonzero(own):
+            before = pixels_of(BELOW.image, pasted.classes[i])
+            after = pixels_of(pasted.image, pasted.classes[i])
+            np.testing.assert_array_equal(mask_of(pasted, i), after)
+            np.testing.assert_allclose(pasted.visible[i], after.sum() / before.sum(), rtol=1e-6)
+            y, x = np.nonzero(after)
+            box = [x.min(), y.min(), x.max() + 1, y.max() + 1]
+            np.testing.assert_array_equal(pasted.boxes[i], box)
+    assert len(chosen) > 8
 
 
-def test_crowds_objects_without_a_mask_and_joints():
-    square = np.zeros((20, 20), bool)
-    square[5:15, 5:15] = True
-    half = square.copy()
-    half[:10] = False
-    joints = np.float32([[6, 6, 2], [6, 12, 2], [0, 0, 0]])
-    below = sample_of([square, square], without_mask=(0,))
-    below = replace(below, keypoints=np.stack([joints, joints]))
-    above = sample_of([square, half, square, square], without_mask=(2,))
-    above.is_crowd[3] = True
-    above = replace(above, keypoints=np.stack([joints] * 4))
-
-    # Both below are covered wholly; of those above neither the bare box nor the crowd is taken.
-    pasted = copy_paste(below, above, np.array([True, False, True, True]))
-    assert len(pasted.classes) == 1
-    np.testing.assert_array_equal(pasted.keypoints, [joints])
-    pasted = copy_paste(below, above, np.array([False, True, True, True]))
-    assert pasted.crops[0] is None and pasted.crops[1].shape == (5, 10) and pasted.crops[1].all()
-    np.testing.assert_array_equal(pasted.boxes, [[5, 5, 15, 15], [5, 5, 15, 10], [5, 10, 15, 15]])
-    assert pasted.keypoints[..., 2].tolist() == [[2, 1, 0], [2, 1, 0], [2, 2, 0]]
-    assert copy_paste(below, above, np.zeros(4, bool)) is below
+def test_what_is_covered_loses_its_mask_box_and_visible_joints():
+    covered = np.zeros(BELOW.image.shape[:2], bool)
+    hidden = pixels_of(BELOW.image, 1)
+    covered |= hidden  # all of one
+    x1, y1, x2, y2 = BELOW.boxes[2].astype(int)
+    covered[:, : (x1 + x2) // 2 + 2] |= pixels_of(BELOW.image, 2)[:, : (x1 + x2) // 2 + 2]
+    after = cover(BELOW, covered)
+    assert 1 in BELOW.classes and after.classes.tolist() == [0, 2, 3]
+    np.testing.assert_array_equal(after.boxes[1], [(x1 + x2) // 2 + 2, y1, x2, y2])
+    assert 0.2 < after.visible[1] < 0.8 and after.visible[0] == after.visible[2] == 1
+    # the middle and the left joint are under what covers it, the right one is not
+    np.testing.assert_array_equal(after.keypoints[1, :, 2], [1, 1, 2])
+    np.testing.assert_array_equal(after.keypoints[[0, 2]], BELOW.keypoints[[0, 3]])
 
 
-def test_a_mask_of_another_resolution_covers_the_pixels_whose_centres_it_has():
-    canvas = np.zeros((6, 8), bool)
-    paint(canvas, np.array([[True, False], [True, True]]), np.float32([-1, 1.2, 5, 4.8]))
-    expected = np.zeros((6, 8), bool)
-    expected[1:3, :2] = expected[3:5, :5] = True
-    np.testing.assert_array_equal(canvas, expected)
-    paint(canvas, np.ones((2, 2), bool), np.float32([8, 0, 9, 3]))  # outside
-    np.testing.assert_array_equal(canvas, expected)
+def test_objects_without_masks_stay_unless_covered_wholly_and_are_not_pasted():
+    plain = dataclasses.replace(BELOW, crops=[None] * 4, mask_boxes=np.zeros([4, 4], np.float32))
+    covered = np.zeros(BELOW.image.shape[:2], bool)
+    x1, y1, x2, y2 = BELOW.boxes[0].astype(int)
+    covered[y1:y2, x1:x2] = True
+    x1, y1, x2, y2 = BELOW.boxes[1].astype(int)
+    covered[y1:y2, x1 : x1 + 1] = True
+    after = cover(plain, covered)
+    assert after.classes.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(after.boxes, plain.boxes[1:])
+    assert 0.5 < after.visible[0] < 1
+    crowd = dataclasses.replace(ABOVE, is_crowd=np.ones(4, bool))
+    for partner in (plain, crowd):
+        pasted = copy_paste(BELOW, partner, numbers(0))
+        np.testing.assert_array_equal(pasted.image, BELOW.image)
+        np.testing.assert_array_equal(pasted.classes, BELOW.classes)
+
+
+def test_masks_of_enlarged_images_are_covered_by_the_pixel():
+    large = rescale(BELOW, BELOW.image.repeat(3, axis=0).repeat(3, axis=1))
+    covered = np.zeros(large.image.shape[:2], bool)
+    x1, _, x2, _ = large.boxes[2].astype(int)
+    covered[:, : (x1 + x2) // 2 + 1] = True
+    after = cover(large, covered)
+    i = int(np.flatnonzero(after.classes == 2)[0])
+    np.testing.assert_array_equal(mask_of(after, i), pixels_of(large.image, 2) & ~covered)
+
+
+def test_images_of_different_sizes_share_a_canvas_or_the_size_of_the_first():
+    small = crop(ABOVE, 0, 0, 60, 70)
+    assert len(small.classes) > 1
+    for below, above in ((BELOW, small), (small, BELOW)):
+        height, width = below.image.shape[:2]
+        places = set()
+        for seed in range(10):
+            pasted = copy_paste(below, above, numbers(seed))
+            assert pasted.image.shape == below.image.shape
+            assert (pasted.boxes >= 0).all() and (pasted.boxes[:, 2:] <= [width, height]).all()
+            for color in pasted.classes:
+                i = int(np.flatnonzero(pasted.classes == color)[0])
+                found = pixels_of(pasted.image, color)
+                np.testing.assert_array_equal(mask_of(pasted, i), found)
+                places.add(tuple(np.argwhere(found)[0]))
+        assert len(places) > 8  # they come to different places
+        shared = copy_paste(below, above, numbers(3), canvas=(100, 130))
+        assert shared.image.shape[:2] == (90, 120)
 
 
 def test_in_the_stream(tmp_path):
@@ -93,9 +119,9 @@ def test_in_the_stream(tmp_path):
         for name in y:
             np.testing.assert_array_equal(y[name], again[name])
         counts[part] = (y["classes"].numpy() >= 0).sum(axis=1)
-    assert y["classes"].shape[1] == 2 * stream(0.0)[1]["classes"].shape[1]
+    assert y["classes"].shape[1] == np.sort(dataset.object_counts())[-2:].sum()
     assert x["images"].shape[0] == 6 and counts[1.0].sum() > counts[0.5].sum() > counts[0.0].sum()
     assert (counts[0.5] == counts[0.0]).sum() in range(1, 6)
     assert (stream(1.0, max_objects=4)[1]["classes"].numpy() >= 0).sum(axis=1).max() == 4
-    with pytest.raises(ValueError, match="copy_paste must be a part of the images"):
+    with pytest.raises(ValueError, match="copy_paste must be between 0 and 1"):
         stream(1.5)

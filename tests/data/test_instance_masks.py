@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mrcnn_tf.data.instance_masks import decode_crop, pack_crops, resample_crop, unpack_crops
+from mrcnn_tf.data.instance_masks import (
+    decode_crop,
+    pack_crops,
+    paint_crop,
+    resample_crop,
+    tighten,
+    unpack_crops,
+)
 from tests.data.coco_folder import blob, compressed, uncompressed
 
 
@@ -94,3 +101,22 @@ def test_resampling_keeps_the_form_and_never_empties_a_mask():
     corners[0, 0] = corners[-1, -1] = True
     kept = resample_crop(corners, 28)
     assert kept[0, 0] and kept[-1, -1] and kept.sum() == 2
+
+
+def test_a_mask_of_another_resolution_covers_the_pixels_whose_centres_it_has():
+    canvas = np.zeros((6, 8), bool)
+    paint_crop(np.array([[True, False], [True, True]]), np.float32([-1, 1.2, 5, 4.8]), canvas)
+    expected = np.zeros((6, 8), bool)
+    expected[1:3, :2] = expected[3:5, :5] = True
+    np.testing.assert_array_equal(canvas, expected)
+    paint_crop(np.ones((2, 2), bool), np.float32([8, 0, 9, 3]), canvas)  # outside
+    np.testing.assert_array_equal(canvas, expected)
+
+
+def test_tighten_cuts_empty_edges_and_moves_the_region():
+    crop = np.zeros((4, 6), bool)
+    crop[1:3, 2] = True
+    found, region = tighten(crop, np.float32([10, 20, 22, 28]))
+    assert found.shape == (2, 1) and found.all()
+    np.testing.assert_array_equal(region, [14, 22, 16, 26])
+    assert tighten(np.zeros((2, 2), bool), np.float32([0, 0, 2, 2])) is None

@@ -6,8 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from mrcnn_tf import data
+from mrcnn_tf.data.augmentation import Augmentation, draw
 from mrcnn_tf.data.instance_masks import unpack_crops
-from mrcnn_tf.data.transforms import Augmentation, draw
 from mrcnn_tf.ops import RESIZE_METHODS, resize_image
 from tests.data.coco_folder import NATIVE, CocoFolder, blob, photo, random_folder, rows
 
