@@ -7,12 +7,14 @@ import importlib
 # `run(args) -> exit code`, and imports TensorFlow in `run` only.
 ACTIONS = {
     "convert": ("mrcnn_tf.cli.data_convert", "write a split of a COCO folder as sharded TFRecords"),
+    "preview": ("mrcnn_tf.cli.data_preview", "draw images as a training gets them"),
     "verify": ("mrcnn_tf.cli.data_verify", "find what is damaged in a folder of records"),
 }
 
 EXAMPLES = """
 examples:
   mrcnn-tf data convert coco records --split instances_train2017 --keypoints
+  mrcnn-tf data preview photos --split train rotation=10 copy_paste=0.5
   mrcnn-tf data verify records
 
 "mrcnn-tf data ACTION --help" tells more about an action.

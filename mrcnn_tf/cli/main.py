@@ -12,7 +12,7 @@ from mrcnn_tf import __version__
 # A verb's module has `add_parser(subparsers)` and `run(args) -> exit code`. It is imported when the
 # verb is used, and imports TensorFlow in `run` only, so that help is there at once.
 VERBS = {
-    "data": ("mrcnn_tf.cli.data", "prepare data: sharded records of a COCO folder"),
+    "data": ("mrcnn_tf.cli.data", "prepare data: sharded records, a preview of the augmentation"),
     "train": ("mrcnn_tf.cli.train", "train on a COCO folder"),
     "evaluate": ("mrcnn_tf.cli.evaluate", "measure the COCO AP of a model"),
     "predict": ("mrcnn_tf.cli.predict", "find the objects in images"),

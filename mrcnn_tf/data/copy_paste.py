@@ -9,7 +9,7 @@ import numpy as np
 
 from mrcnn_tf.data.instance_masks import paint_crop, tighten
 from mrcnn_tf.data.sample import Sample
-from mrcnn_tf.data.transforms import crop, joined, pad
+from mrcnn_tf.data.transforms import crop, joined, onto, pad
 
 
 def copy_paste(
@@ -60,8 +60,7 @@ def copy_paste(
     image[y : y + rows, x : x + columns][pasted] = partner.image[pasted]
     covered = np.zeros([height, width], bool)
     covered[y : y + rows, x : x + columns] = pasted
-    partner = pad(partner, x, y, height, width)
-    return joined([cover(sample, covered), partner], image)
+    return joined([cover(sample, covered), onto(partner, image, x, y)], image)
 
 
 def cover(sample: Sample, covered: np.ndarray) -> Sample:

@@ -11,7 +11,7 @@ from mrcnn_tf.data.augmentation import Choices
 from mrcnn_tf.data.copy_paste import cover
 from mrcnn_tf.data.place import part_window, place
 from mrcnn_tf.data.sample import Sample
-from mrcnn_tf.data.transforms import FILL, joined, pad
+from mrcnn_tf.data.transforms import filled, joined, onto
 
 _UNLIMITED = 10**9
 
@@ -41,7 +41,7 @@ def mosaic(
     height, width = shape
     x = min(max(round(width * (1 + centre[0]) / 3), 1), max(width - 1, 1))
     y = min(max(round(height * (1 + centre[1]) / 3), 1), max(height - 1, 1))
-    image = np.full([height, width, 3], FILL, np.uint8)
+    image = filled(height, width)
     tiles = []
     corners = [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
     for sample, drawn, (left, top, right, bottom) in zip(samples, choices, corners, strict=True):
@@ -49,11 +49,13 @@ def mosaic(
         if min(quarter) < 1:
             continue  # an image of one row or column has no four quarters
         size = _covering(sample, drawn, quarter)
-        tile = pad(place(sample, drawn, size, quarter, image_resize), left, top, *shape)
-        image[top:bottom, left:right] = tile.image[top:bottom, left:right]
+        tile = place(sample, drawn, size, quarter, image_resize)
+        rows, columns = tile.image.shape[:2]
+        image[top : top + rows, left : left + columns] = tile.image
         beyond = np.ones(shape, bool)
         beyond[top:bottom, left:right] = False
-        tiles.append(cover(tile, beyond))  # pixels of masks can reach past the cut by a part
+        # pixels of masks can reach past the cut by a part
+        tiles.append(cover(onto(tile, image, left, top), beyond))
     return joined(tiles, image)
 
 

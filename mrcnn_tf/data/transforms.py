@@ -99,8 +99,20 @@ def crop(sample: Sample, x: int, y: int, height: int, width: int) -> Sample:
 
 def pad(sample: Sample, x: int, y: int, height: int, width: int) -> Sample:
     """Puts the image at (x, y) into a larger one of this height and width, filled with `FILL`."""
-    image = np.full([height, width, 3], FILL, np.uint8)
+    image = filled(height, width)
     image[y : y + sample.image.shape[0], x : x + sample.image.shape[1]] = sample.image
+    return onto(sample, image, x, y)
+
+
+def filled(height: int, width: int) -> np.ndarray:
+    """An image of `FILL`, which NumPy writes row by row much faster than pixel by pixel."""
+    image = np.empty([height, width, 3], np.uint8)
+    image.reshape(height, -1)[:] = np.tile(np.uint8(FILL), width)
+    return image
+
+
+def onto(sample: Sample, image: np.ndarray, x: int, y: int) -> Sample:
+    """The objects of a sample whose image lies at (x, y) in another one."""
     offset = np.array([x, y, x, y], np.float32)
     return _moved(sample, image, lambda boxes: boxes + offset, lambda crop: crop, False)
 

@@ -1,0 +1,12 @@
+from mrcnn_tf.benchmark.augmentation import CASES, time_augmentation
+from tests.data.coco_folder import random_folder
+
+
+def test_every_step_is_timed(tmp_path):
+    files = random_folder(tmp_path / "photos", num_images=2).write()
+    told = []
+    rows = time_augmentation(*files, (40, 60), count=2, rounds=1, tell=told.append)
+    assert told == ["round 0", "round 1"]
+    assert [row["case"] for row in rows] == list(CASES) and rows[0]["ratio"] == 1
+    for row in rows:
+        assert 0 < row["milliseconds"] == row["ratio"] * rows[0]["milliseconds"] or row["ratio"] > 0
