@@ -82,8 +82,10 @@ class Augmenter:
             if partner is not None:
                 partner = self._placed(partner, draw(augmentation, *key, partner=4))
                 sample = copy_paste(sample, partner, random_stream(PASTING, *key), self._canvas)
-        if sample.visible is not None and augmentation.min_visible:
-            sample = sample.take(np.flatnonzero(sample.visible >= augmentation.min_visible))
+        if sample.visible is not None:
+            enough = sample.visible >= augmentation.min_visible
+            # without its mark, what is left of a crowd would be taught as background
+            sample = sample.take(np.flatnonzero(enough | sample.is_crowd))
         sample = sample.take(largest_objects(sample, self._max_objects))
         if any(augmentation.colors):
             image = jitter_color(sample.image, random_stream(COLOR, *key), *augmentation.colors)

@@ -202,6 +202,12 @@ def test_objects_with_too_little_left_and_more_than_fit_are_left_out():
         visible = np.concatenate([load(i, e).visible for i in range(4) for e in range(20)])
         assert (visible >= least).all() and (visible < 1).any() and (visible <= 1).all()
     assert (visible < 0.6).any()
+    settings = {"translation": 0.9, "min_visible": 1.0}
+    crowds = [dataclasses.replace(s, is_crowd=s.classes % 2 == 0) for s in samples.values()]
+    load = augmenter(settings, samples=dict(enumerate(crowds))).load
+    shifted = [load(i, e) for i in range(4) for e in range(5)]
+    assert any((s.visible < 1).any() for s in shifted)  # what is left of crowds stays
+    assert all((s.visible[~s.is_crowd] == 1).all() for s in shifted)
     load = augmenter({"copy_paste": 1.0}, samples=samples, max_objects=3).load
     assert {len(load(i, 0).classes) for i in range(4)} == {3}
 

@@ -282,3 +282,41 @@ def test_a_dataset_can_be_given_in_place_of_the_files(files):
         data.coco(dataset, image_ids=2)
     with pytest.raises(ValueError, match="annotations .* must be given"):
         data.coco(files[0])
+
+
+EVERYTHING = {
+    "flip": True, "vertical_flip": True, "transpose": True, "crop": (0.6, 1.0), "rotation": 20.0,
+    "translation": 0.1, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1,
+    "erasing": 0.5, "copy_paste": 0.6, "mosaic": 0.4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings", [{"scale_jitter": (0.5, 1.5), "pad_to": (48, 64)}, {"short_sides": range(30, 50)}]
+)
+def test_all_augmentation_is_the_same_whatever_reads(files, settings, tmp_path):
+    settings = {"size": NATIVE, "max_objects": None, **EVERYTHING, **settings}
+    settings |= {"batch_size": 2, "repeat": 3}
+    plain = data.coco(*files, **settings)
+    counts = np.sort(plain.source.object_counts())
+    assert plain.element_spec[1]["classes"].shape[1] == counts[-5:].sum()
+    assert_same_stream(plain, data.coco(*files, cache=tmp_path / "cache", **settings))
+    rest = data.coco(*files, cache=True, initial_step=5, **settings)
+    assert_same_stream(data.coco(*files, **settings).skip(5), rest)
+    for row in rows(plain):
+        count = int((row["classes"] >= 0).sum())
+        height, width = row["image_sizes"]
+        boxes = row["boxes"][:count]
+        assert (boxes[:, 2:] > boxes[:, :2]).all() and (boxes >= 0).all()
+        assert (boxes <= [width, height, width, height]).all()
+        assert not row["boxes"][count:].any()
+
+
+def test_one_of_the_short_sides_is_drawn(files):
+    dataset = data.coco(*files, size=(40, 70), short_sides=(30, 40), repeat=8)
+    sides = [min(row["image_sizes"]) for row in rows(dataset)]
+    assert set(sides) == {30, 40} and 18 < sides.count(30) < 38
+    limited = data.coco(*files, size=(40, 50), short_sides=(40,))
+    assert {max(row["image_sizes"]) for row in rows(limited)} == {50}
+    with pytest.raises(ValueError, match=r"is 40 x 56 .*does not fit pad_to=\(36, 64\)"):
+        data.coco(*files, size=(30, 99), short_sides=(20, 40), pad_to=(36, 64), image_ids=[10])
