@@ -133,7 +133,8 @@ def coco(
         mosaic: probability that the image is put together with three others, see
             `mrcnn_tf.data.mosaic`.
         min_visible: leave out objects of which crops and other objects leave less than this part
-            of their mask, or of their box without one; 0 keeps whatever is in sight, as peers do. Crowds stay.
+            of their mask, or of their box without one; 0 keeps whatever is in sight, as peers do.
+            Crowds stay.
         pad_to: (H, W) every batch is padded to. Without `scale_jitter` and `crop` all images must
             fit.
         max_objects: M, or None for the largest number any image has; with `copy_paste` and `mosaic`
