@@ -38,11 +38,11 @@ def main() -> int:
     from test_gpu_models import measure_speed, train_small_models
     from test_gpu_ops import compare_ops
 
-    from mrcnn_tf.cli.info import collect
     from mrcnn_tf.data.write_json import write_json
+    from mrcnn_tf.environment import environment
 
     device = "/GPU:0" if args.device == "gpu" else "/CPU:0"
-    found = {"device": args.device, **collect(), "passed": True}
+    found = {"device": args.device, **environment(), "passed": True}
     if args.device == "gpu" and not tf.config.list_physical_devices("GPU"):
         print(
             "TensorFlow sees no GPU. Its CUDA libraries: pip install 'tensorflow[and-cuda]'; "

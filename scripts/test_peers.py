@@ -51,11 +51,11 @@ def main() -> int:
         images = {number: folder / "train2017" / f"{number:012d}.jpg" for number in IMAGES}
 
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is compared are the results of the CPU
-    from mrcnn_tf.cli.info import collect
     from mrcnn_tf.data.write_json import write_json
+    from mrcnn_tf.environment import environment
 
     start = time.perf_counter()
-    found = {**collect(), "size": args.size, "rows": []}
+    found = {**environment(), "size": args.size, "rows": []}
     with tempfile.TemporaryDirectory(prefix="mrcnn-tf-peers-") as folder:
         for row in compare(args, Path(folder), images):
             found["rows"].append(row)

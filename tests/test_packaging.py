@@ -22,7 +22,8 @@ ROWS = [
     ["cli"],
 ]
 # Reading data is part of training on it, evaluating on it and drawing it, and training evaluates
-# after each epoch. It starts from presets. Reading is timed, too. Nothing goes the other way.
+# after each epoch. It starts from presets, and its report draws. Reading is timed, too. Nothing
+# goes the other way.
 EXTRA = {
     ("training", "data"),
     ("evaluation", "data"),
@@ -30,7 +31,7 @@ EXTRA = {
     ("benchmark", "data"),
     ("training", "evaluation"),
     ("training", "weights"),
-    ("benchmark", "data"),
+    ("training", "visualize"),
 }
 # Conveniences on the model itself, imported when they are called.
 LAZY = {("models", "weights"): "from_preset", ("models", "export"): "export"}

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import platform
 
 EXAMPLES = """
 examples:
@@ -44,27 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def collect() -> dict:
-    """Versions, the state of the compiled ops, devices that TensorFlow sees, and recipes."""
-    import keras
-    import tensorflow as tf
-
-    import mrcnn_tf
-    from mrcnn_tf.ops.loader import rebuild_command, status
+    """What `environment` tells, and the recipes."""
+    from mrcnn_tf.environment import environment
     from mrcnn_tf.training import list_recipes
 
-    ops = status()
-    if not ops["compiled"]:
-        ops["rebuild"] = rebuild_command()
-    devices = []
-    for device in tf.config.list_physical_devices():
-        name = tf.config.experimental.get_device_details(device).get("device_name", device.name)
-        devices.append({"type": device.device_type, "name": name})
-    return {
-        "mrcnn_tf": mrcnn_tf.__version__,
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "ops": ops,
-        "devices": devices,
-        "recipes": [recipe._asdict() for recipe in list_recipes()],
-    }
+    return {**environment(), "recipes": [recipe._asdict() for recipe in list_recipes()]}

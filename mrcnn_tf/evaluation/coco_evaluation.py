@@ -6,8 +6,14 @@ from collections.abc import Sequence
 import keras
 
 from mrcnn_tf.data.coco_dataset import CocoDataset
-from mrcnn_tf.evaluation.evaluate import check_joints, checked_max_detections, evaluate_dataset
+from mrcnn_tf.evaluation.evaluate import (
+    Evaluation,
+    check_joints,
+    checked_max_detections,
+    evaluate_dataset,
+)
 from mrcnn_tf.models.predictor import Predictor
+from mrcnn_tf.progress import stage_of
 
 _REPORTED = tuple(f"{kind}_{ap}" for kind in ("box", "mask", "keypoint") for ap in ("ap", "ap50"))
 
@@ -23,6 +29,8 @@ class CocoEvaluation(keras.callbacks.Callback):
     `every` above 1 it leaves them out; the history has them.)
 
     Under a strategy of several workers these share the images, and all get the same figures.
+
+    All figures of the last evaluation and their curves are in `last`.
 
     Args:
         images: folder of the images.
@@ -82,7 +90,8 @@ class CocoEvaluation(keras.callbacks.Callback):
         self.size = size
         self.progress = progress
         self.keypoint_sigmas = keypoint_sigmas
-        self._predictor = None
+        self.last: Evaluation | None = None
+        self.predictor: Predictor | None = None
 
     def on_train_begin(self, logs=None):
         checked_max_detections(self.model, self.max_detections)
@@ -93,15 +102,24 @@ class CocoEvaluation(keras.callbacks.Callback):
         if logs is None or ((epoch + 1) % self.every and not is_last):
             return
         # Kept from epoch to epoch, so that the model is traced once.
-        if self._predictor is None or self._predictor.model is not self.model:
-            self._predictor = Predictor(self.model, score_threshold=0.0, size=self.size)
-        figures = evaluate_dataset(
-            self._predictor,
-            self.dataset,
-            self.batch_size,
-            self.max_detections,
-            self.progress,
-            self.keypoint_sigmas,
-            self.model.distribute_strategy,
-        )
+        if self.predictor is None or self.predictor.model is not self.model:
+            self.predictor = Predictor(self.model, score_threshold=0.0, size=self.size)
+        progress = self.params.get("progress")
+
+        def report(done: int) -> None:
+            if progress is not None:
+                progress.enter("evaluation", f"evaluating, image {done} of {len(self.dataset)}")
+
+        with stage_of(self, "evaluation", "evaluating"):
+            self.last = evaluate_dataset(
+                self.predictor,
+                self.dataset,
+                self.batch_size,
+                self.max_detections,
+                self.progress,
+                self.keypoint_sigmas,
+                self.model.distribute_strategy,
+                report,
+            )
+        figures = self.last.figures
         logs.update({f"val_{name}": figures[name] for name in _REPORTED if name in figures})

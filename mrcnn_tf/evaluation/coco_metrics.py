@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from typing import NamedTuple
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -62,6 +63,51 @@ def coco_metrics(
     coco_metrics(ground_truth, results, "segm", max_detections=400)["ap"]
     ```
     """
+    return evaluated(ground_truth, results, iou_type, max_detections, image_ids, sigmas).figures()
+
+
+class Evaluated(NamedTuple):
+    """What pycocotools has counted, and how many detections an image it has counted to."""
+
+    evaluator: COCOeval
+    max_detections: int
+
+    def figures(self) -> dict[str, float]:
+        """As `coco_metrics` returns them."""
+        return _summary(self.evaluator, self.max_detections)
+
+    def precision(self) -> dict[str, list[float]]:
+        """Precision at COCO's 101 recalls 0, 0.01, ..., 1, as the mean over classes.
+
+        Returns:
+            By the IoU of a match (of joints: the object keypoint similarity): `"0.50"`, `"0.75"`
+            and `"mean"`, over 0.50, 0.55, ..., 0.95. The mean of such a curve is the AP of that
+            name. Empty if there is no object.
+        """
+        parameters = self.evaluator.params
+        table = self.evaluator.eval["precision"][
+            ..., parameters.areaRngLbl.index("all"), parameters.maxDets.index(self.max_detections)
+        ]  # [thresholds, recalls, classes], -1 in classes without an object
+        table = table[..., (table > -1).all(axis=(0, 1))]
+        if not table.size:
+            return {}
+        curves = {
+            f"{iou:.2f}": table[np.isclose(parameters.iouThrs, iou)][0].mean(axis=-1)
+            for iou in (0.5, 0.75)
+        }
+        curves["mean"] = table.mean(axis=(0, 2))
+        return {name: curve.tolist() for name, curve in curves.items()}
+
+
+def evaluated(
+    ground_truth: COCO,
+    results: list[dict],
+    iou_type: str = "bbox",
+    max_detections: int | None = None,
+    image_ids: list | None = None,
+    sigmas: list[float] | None = None,
+) -> Evaluated:
+    """`coco_metrics` with the curves that its figures are made of."""
     if iou_type not in _RESULT_FIELD:
         raise ValueError(f"iou_type must be one of {list(_RESULT_FIELD)}, got {iou_type!r}")
     if max_detections is None:
@@ -88,7 +134,7 @@ def coco_metrics(
             parameters.maxDets = sorted({1, 10, max_detections})
         evaluator.evaluate()
         evaluator.accumulate()
-    return _summary(evaluator, max_detections)
+    return Evaluated(evaluator, max_detections)
 
 
 def _checked(ground_truth: COCO, iou_type: str) -> COCO:

@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +14,7 @@ from rich.progress import track
 from mrcnn_tf import replicas
 from mrcnn_tf.data.coco_dataset import CocoDataset
 from mrcnn_tf.data.image_files import read_image
-from mrcnn_tf.evaluation.coco_metrics import coco_metrics
+from mrcnn_tf.evaluation.coco_metrics import evaluated
 from mrcnn_tf.evaluation.coco_results import coco_results
 from mrcnn_tf.models.predictor import Predictor
 from mrcnn_tf.ops.resize_image import resized_shape
@@ -83,7 +84,20 @@ def evaluate(
     predictor = Predictor(model, score_threshold=0.0, size=size)
     return evaluate_dataset(
         predictor, dataset, batch_size, max_detections, progress, keypoint_sigmas
-    )
+    ).figures
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` measures, and the curves behind it.
+
+    Attributes:
+        figures: what `evaluate` returns.
+        precision: by `box`, `mask` and `keypoint`, where they are measured, what
+            `mrcnn_tf.evaluation.coco_metrics.Evaluated.precision` returns.
+    """
+
+    figures: dict[str, float]
+    precision: dict[str, dict[str, list[float]]]
 
 
 def evaluate_dataset(
@@ -94,10 +108,12 @@ def evaluate_dataset(
     progress: bool = True,
     keypoint_sigmas: Sequence[float] | None = None,
     strategy: tf.distribute.Strategy | None = None,
-) -> dict[str, float]:
+    report: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
     """`evaluate` for a predictor and a dataset that exist already, to use them more than once.
 
     The workers of a `strategy` share the images; all of them get the figures of all images.
+    `report` is called with the number of images that are done, of this worker's.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -108,6 +124,8 @@ def evaluate_dataset(
     results, has_masks = [], getattr(predictor.model, "mask", True)
     worker = replicas.worker(strategy)
     batches = _batches(dataset, predictor, batch_size)[worker.index :: worker.count]
+    done = 0
+    report(done)
     for ids, arrays in track(
         _one_ahead(lambda ids: (ids, [_read(dataset, i) for i in ids]), batches),
         description=f"evaluating {len(dataset)} images",
@@ -125,6 +143,8 @@ def evaluate_dataset(
                 *image.shape[:2],
                 whole_pixels=predictor.whole_pixel_masks,
             )
+        done += len(ids)
+        report(done)
     results = replicas.gather(strategy, results)
 
     measured = {"box": "bbox"}
@@ -132,14 +152,15 @@ def evaluate_dataset(
         measured["mask"] = "segm"
     if has_joints:
         measured["keypoint"] = "keypoints"
-    figures = {"images": len(dataset), "max_detections": max_detections}
+    figures, precision = {"images": len(dataset), "max_detections": max_detections}, {}
     for name, iou_type in measured.items():
         limit = min(max_detections, COCO_MAX_POSES) if name == "keypoint" else max_detections
-        metrics = coco_metrics(
+        found = evaluated(
             dataset.coco, results, iou_type, limit, dataset.image_ids, keypoint_sigmas
         )
-        figures.update({f"{name}_{key}": value for key, value in metrics.items()})
-    return figures
+        figures.update({f"{name}_{key}": value for key, value in found.figures().items()})
+        precision[name] = found.precision()
+    return Evaluation(figures, precision)
 
 
 def checked_max_detections(model: Callable, max_detections: int | None) -> int:

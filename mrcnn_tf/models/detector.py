@@ -1,5 +1,7 @@
 """What every detector shares: steps and metrics of Keras's training loop, presets, export."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -68,12 +70,13 @@ class Detector(keras.Model):
             self.apply_gradients(gradients)
         return logs
 
-    def compute_gradients(self, data, parts: int = 1):
+    def compute_gradients(self, data, parts: int = 1, after_forward: Callable | None = None):
         """This replica's part of the gradients of a batch.
 
         Args:
             data: `(x, y)`.
             parts: batches of which an optimizer step is made, whose mean is learnt from.
+            after_forward: called with the loss before the gradients are computed.
 
         Returns:
             A list of gradients by trainable variable, scaled for the optimizer, and a dict of the
@@ -86,6 +89,8 @@ class Detector(keras.Model):
             )
             total = self.total_loss(losses)
             scaled = self.optimizer.scale_loss(total / parts)
+        if after_forward is not None:
+            after_forward(total)
         variables = [variable.value for variable in self.trainable_variables]
         gradients = tape.gradient(
             scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO

@@ -2,6 +2,7 @@
 
 from mrcnn_tf.training.callbacks import (
     LogEpochs,
+    LogTimes,
     SaveLastAndBest,
     StopOnNonFiniteLoss,
     StopWithoutProgress,
@@ -13,8 +14,10 @@ from mrcnn_tf.training.lars import LARS
 from mrcnn_tf.training.optimizer import make_optimizer
 from mrcnn_tf.training.recipe import Recipe, parse_settings
 from mrcnn_tf.training.recipe_file import list_recipes, read_recipe
+from mrcnn_tf.training.report import WriteReport
 from mrcnn_tf.training.schedules import WarmUp, make_schedule
 from mrcnn_tf.training.strategy import distribute, make_strategy
+from mrcnn_tf.training.tensorboard import TensorBoardLog
 from mrcnn_tf.training.torch_sgd import TorchSGD
 from mrcnn_tf.training.train import build_model, train
 
@@ -22,6 +25,7 @@ __all__ = [
     "Checkpoints",
     "LARS",
     "LogEpochs",
+    "LogTimes",
     "Position",
     "Recipe",
     "Restored",
@@ -29,8 +33,10 @@ __all__ = [
     "SaveLastAndBest",
     "StopOnNonFiniteLoss",
     "StopWithoutProgress",
+    "TensorBoardLog",
     "TorchSGD",
     "WarmUp",
+    "WriteReport",
     "build_model",
     "distribute",
     "fit",

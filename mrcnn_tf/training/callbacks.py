@@ -6,6 +6,9 @@ import os
 
 import keras
 
+from mrcnn_tf import replicas
+from mrcnn_tf.progress import Progress, since, stage_of
+
 
 def save_atomically(model: keras.Model, path: str) -> None:
     """Save under a temporary name, then rename: a reader never sees half a file."""
@@ -39,13 +42,17 @@ class SaveLastAndBest(keras.callbacks.Callback):
         self.best = -math.inf
 
     def on_epoch_end(self, epoch, logs=None):
-        save_atomically(self.model, os.path.join(self.folder, "model.keras"))
+        self._save("model.keras")
         value = (logs or {}).get(self.monitor)
         if value is None and self.best > -math.inf:
             return
         if value is None or value > self.best:
             self.best = self.best if value is None else value
-            save_atomically(self.model, os.path.join(self.folder, "best.keras"))
+            self._save("best.keras")
+
+    def _save(self, name: str) -> None:
+        with stage_of(self, "saving", f"writing {name}"):
+            save_atomically(self.model, os.path.join(self.folder, name))
 
 
 class LogEpochs(keras.callbacks.Callback):
@@ -67,12 +74,71 @@ class LogEpochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch, **(logs or {})})
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        with open(f"{self.path}.saving", "w", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(f"{self.path}.saving", self.path)
+        _write_rows(self.path, self.rows)
+
+
+class LogTimes(keras.callbacks.Callback):
+    """Write one row an epoch of where the time went to a CSV file, beside that of `LogEpochs`.
+
+    It is a file of its own as it differs from run to run. One that is there is gone on with. An
+    interrupted epoch has the times since the run went on.
+
+    Args:
+        path: of the file, which is replaced as a whole after every epoch.
+    """
+
+    chief_only = True
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.path = path
+        self._before = None
+
+    def on_train_begin(self, logs=None):
+        self._before = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = self.params["progress"].figures()
+        row = {"epoch": epoch, **since(now, self._before)}
+        self._before = now
+        rows = []
+        if os.path.exists(self.path):
+            with open(self.path, newline="") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epoch]
+        _write_rows(self.path, [*rows, row])
+
+
+def _write_rows(path: str, rows: list[dict]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with open(f"{path}.saving", "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(f"{path}.saving", path)
+
+
+class ProgressLine(keras.callbacks.ProgbarLogger):
+    """Keras's line of losses with images a second, and the seconds of a step by what it does."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self._before = self.params["progress"].figures()
+
+    def set_params(self, params):
+        super().set_params(params)
+        self.params = params  # which Keras's does not keep
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, {**(logs or {}), **self._times()})
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, {**(logs or {}), **self._times()})
+
+    def _times(self) -> dict[str, float]:
+        found = since(self.params["progress"].figures(), self._before)
+        parts = ("input", "forward", "backward")
+        times = {f"{part} s": found[f"seconds_{part}"] / max(found["steps"], 1) for part in parts}
+        return {"images/s": found["images_per_second"], **times}
 
 
 class StopWithoutProgress(keras.callbacks.EarlyStopping):
@@ -86,14 +152,23 @@ class StopWithoutProgress(keras.callbacks.EarlyStopping):
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
-    """Stop with an error that names the step and the losses as soon as a loss is not a number."""
+    """Stop with an error as soon as a loss is not a number.
+
+    It names the step and the losses and, in `mrcnn_tf.training.fit`, the images of the step.
+    """
 
     def on_train_batch_end(self, batch, logs=None):
         broken = {name: value for name, value in (logs or {}).items() if not math.isfinite(value)}
-        if broken:
-            step = int(self.model.optimizer.iterations.numpy())
-            raise FloatingPointError(
-                f"At step {step} these losses are not finite: "
-                f"{', '.join(sorted(broken))}. Lower learning_rate, lengthen warmup_steps or set "
-                "clip_norm; the last good state is the last one that was saved."
-            )
+        if not broken:
+            return
+        progress: Progress | None = (self.params or {}).get("progress")
+        images = ""
+        if progress is not None and progress.image_ids:
+            # Losses are those of all workers, so that all of them are here.
+            ids = replicas.gather(self.model.distribute_strategy, progress.image_ids)
+            images = f" Its images are {', '.join(map(str, ids))}: look at their annotations."
+        raise FloatingPointError(
+            f"At step {int(self.model.optimizer.iterations.numpy())} these losses are not finite: "
+            f"{', '.join(sorted(broken))}.{images} Lower learning_rate, lengthen warmup_steps or "
+            "set clip_norm; the last good state is the last one that was saved."
+        )

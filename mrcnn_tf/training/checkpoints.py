@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from mrcnn_tf import replicas
+from mrcnn_tf.progress import stage_of
 from mrcnn_tf.training.callbacks import LogEpochs, SaveLastAndBest
 
 _FORMAT = 1
@@ -206,11 +207,14 @@ class SaveCheckpoints(keras.callbacks.Callback):
         step = int(self.model.optimizer.iterations.numpy())
         is_due = self.every is not None and step // self.every > self._saved // self.every
         if is_due or batch + 1 == self.params["steps"]:
-            self.checkpoints.save(self.model, Position(self._epoch, batch + 1), self.callbacks)
+            position = Position(self._epoch, batch + 1)
+            with stage_of(self, "saving", "writing a checkpoint"):
+                self.checkpoints.save(self.model, position, self.callbacks)
             self._saved = step
 
     def on_train_end(self, logs=None):
-        self.checkpoints.wait()
+        with stage_of(self, "saving", "writing a checkpoint"):
+            self.checkpoints.wait()
 
 
 def _variables(model: keras.Model) -> list[tuple[str, keras.Variable]]:

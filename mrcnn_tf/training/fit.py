@@ -1,14 +1,18 @@
 """The training loop, under any strategy of `tf.distribute` or none."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
 
 from mrcnn_tf import replicas
 from mrcnn_tf.models.detector import Detector
+from mrcnn_tf.progress import Progress
+from mrcnn_tf.training.callbacks import ProgressLine
+from mrcnn_tf.training.steps import repeated, test_step, train_step
 from mrcnn_tf.training.strategy import as_lost_worker
+from mrcnn_tf.training.watch import Watch
 
 # Keras callbacks that do nothing but write: all workers would write the same file.
 WRITERS = (
@@ -35,6 +39,7 @@ def fit(
     steps_per_call: int = 1,
     accumulate: int = 1,
     initial_step: int = 0,
+    stall_seconds: float = 60.0,
     **unsupported,
 ) -> keras.callbacks.History:
     """Train like `model.fit`, on one device, on several, or on several machines.
@@ -64,6 +69,11 @@ def fit(
             one batch, and each is divided by its own numbers of anchors and RoIs.
         initial_step: steps of the first epoch that were done before, with the metrics they left in
             the model; `data` goes on behind them. See `Checkpoints`.
+        stall_seconds: when nothing has moved for so long, a line on standard error says what is
+            being waited for, and again after twice the time, four times, ...
+
+    Callbacks find a `mrcnn_tf.progress.Progress` in `self.params["progress"]`: the stage, the image
+    ids of the last step, and how much time went into input, forward and backward pass.
 
     Returns:
         Keras's `History`.
@@ -90,21 +100,24 @@ def fit(
     if steps_per_epoch is not None and isinstance(data, tf.data.Dataset):
         data = data.repeat()
     data = _distributed(strategy, data)
-    train = _repeated(model, _train_step(model, strategy, accumulate))
+    progress = Progress(int(model.optimizer.iterations.numpy()))
+    train = repeated(model, train_step(model, strategy, accumulate, progress))
     if validation_data is not None:
         validation_steps = validation_steps or _length(validation_data, steps_per_call)
         validation_data = _distributed(strategy, validation_data)
-        validate = _repeated(model, _test_step(model, strategy))
-    if replicas.worker(strategy).index:
-        verbose, callbacks = 0, [each for each in callbacks or [] if not _only_writes(each)]
+        validate = repeated(model, test_step(model, strategy))
+    worker = replicas.worker(strategy)
+    callbacks = list(callbacks or [])
+    if worker.index:
+        verbose, callbacks = 0, [each for each in callbacks if not _only_writes(each)]
     callbacks = keras.callbacks.CallbackList(
-        callbacks,
+        callbacks + [ProgressLine()] * (verbose != 0),
         add_history=True,
-        add_progbar=verbose != 0,
         verbose=verbose,
         epochs=epochs,
         steps=steps,
         model=model,
+        progress=progress,
     )
 
     def run(function, batches, steps, begin, end, is_stopped, done=0) -> dict[str, tf.Tensor]:
@@ -112,6 +125,13 @@ def fit(
         while done != steps and not is_stopped():
             begin(done)
             count = steps_per_call if steps is None else min(steps_per_call, steps - done)
+            if function is train:
+                progress.step = int(model.optimizer.iterations.numpy())
+                first = "tracing and optimising the first step"
+                following = f"starting step {progress.step + 1}"
+                progress.enter("tracing", following if progress.steps else first)
+            else:
+                progress.enter("validation", f"validating, step {done + 1}")
             try:
                 taken, logs = function(batches, tf.constant(count))
             except (tf.errors.OutOfRangeError, StopIteration):
@@ -119,10 +139,12 @@ def fit(
                     raise ValueError(f"The data ended after {done} of {steps} steps.") from None
                 break
             done += int(taken)
+            progress.enter("other", f"callbacks after step {progress.step}")
             end(done - 1, logs)
         return logs
 
-    with _lost_workers_are_named(strategy):
+    label = f"worker {worker.index}: " if worker.count > 1 else ""
+    with Watch(progress, stall_seconds, label), _lost_workers_are_named(strategy):
         model.stop_training = False
         callbacks.on_train_begin()
         batches, logs = None, {}
@@ -203,73 +225,6 @@ def _distributed(strategy: tf.distribute.Strategy, data: Data) -> Data:
     if isinstance(data, tf.distribute.DistributedDataset):
         return data
     return strategy.experimental_distribute_dataset(data)
-
-
-def _repeated(model: Detector, step: Callable) -> Callable:
-    """`(batches, count)` to the number of steps that were done and the logs of the last."""
-    names = [metric.name for metric in model.metrics]
-
-    def repeat(batches, count):
-        def goes_on(done, logs):
-            return (done < count) & tf.reduce_all(tf.math.is_finite(list(logs.values())))
-
-        start = tf.constant(0), {name: tf.constant(0.0) for name in names}
-        return tf.while_loop(
-            goes_on, lambda done, _: (done + 1, step(batches)), start, parallel_iterations=1
-        )
-
-    if model.run_eagerly:
-        return repeat
-    return tf.function(repeat, autograph=False, reduce_retracing=True)
-
-
-def _train_step(model: Detector, strategy: tf.distribute.Strategy, accumulate: int) -> Callable:
-    if accumulate == 1:
-        return lambda batches: _of_one(strategy, strategy.run(model.train_step, (next(batches),)))
-    with strategy.scope():
-        sums = [
-            tf.Variable(
-                tf.zeros(variable.shape, variable.dtype),
-                trainable=False,
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.SUM,
-            )
-            for variable in model.trainable_variables
-        ]
-
-    def add(batch):
-        gradients, logs = model.compute_gradients(batch, accumulate)
-        for one, gradient in zip(sums, gradients, strict=True):
-            one.assign_add(gradient)
-        return logs
-
-    def apply():
-        model.apply_gradients([one.read_value() for one in sums])
-        for one in sums:
-            one.assign(tf.zeros_like(one))
-
-    def step(batches):
-        start = 0, {metric.name: tf.constant(0.0) for metric in model.metrics}
-        _, logs = tf.while_loop(
-            lambda done, _: done < accumulate,
-            lambda done, _: (done + 1, _of_one(strategy, strategy.run(add, (next(batches),)))),
-            start,
-            parallel_iterations=1,
-        )
-        with tf.control_dependencies([logs["loss"]]):
-            strategy.run(apply)
-        return logs
-
-    return step
-
-
-def _test_step(model: Detector, strategy: tf.distribute.Strategy) -> Callable:
-    return lambda batches: _of_one(strategy, strategy.run(model.test_step, (next(batches),)))
-
-
-def _of_one(strategy: tf.distribute.Strategy, logs: dict) -> dict[str, tf.Tensor]:
-    """The logs of one replica: they are the same in all."""
-    return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
 
 def _only_writes(callback: keras.callbacks.Callback) -> bool:

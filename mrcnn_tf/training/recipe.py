@@ -80,6 +80,8 @@ class Recipe:
         deterministic: take ops that give the same bits in every run, where TensorFlow has slower
             ones.
         steps_per_call: steps that run before Python, and with it the callbacks, is asked again.
+        stall_seconds: when nothing has moved for so long, a line says what is being waited for.
+        tensorboard: write scalars, pictures and precision-recall curves for TensorBoard.
         seed: of weights, sampling, order and augmentation.
 
     Raises:
@@ -135,6 +137,8 @@ class Recipe:
     checkpoints_kept: int = 2
     deterministic: bool = False
     steps_per_call: int = 1
+    stall_seconds: float = 60.0
+    tensorboard: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -160,8 +164,9 @@ class Recipe:
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {known}; got {getattr(self, name)!r}.")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be positive; got {self.learning_rate}.")
+        for name in ("learning_rate", "stall_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}.")
         if not 0 <= self.warmup_factor <= 1:
             raise ValueError(f"warmup_factor is between 0 and 1; got {self.warmup_factor}.")
         if (self.schedule == "step") != bool(self.decay_at):

@@ -6,7 +6,7 @@ import os
 from mrcnn_tf.data.write_json import write_json
 
 CHECKPOINTS = "checkpoints"
-_SETTINGS = "settings.json"
+SETTINGS = "settings.json"
 _MOVABLE = ("data", "val_data")  # folders that have another path on another machine
 
 
@@ -22,7 +22,7 @@ def open_run(out: str, settings: dict, resume: bool) -> None:
         FileExistsError: there is a run to go on with, and `resume` is False.
         ValueError: it was started with other settings; they are named.
     """
-    path = os.path.join(out, _SETTINGS)
+    path = os.path.join(out, SETTINGS)
     has_run = os.path.isdir(os.path.join(out, CHECKPOINTS))
     if has_run and not resume:
         raise FileExistsError(

@@ -14,6 +14,7 @@ from mrcnn_tf.evaluation import CocoEvaluation
 from mrcnn_tf.models import MaskRCNN
 from mrcnn_tf.training.callbacks import (
     LogEpochs,
+    LogTimes,
     SaveLastAndBest,
     StopOnNonFiniteLoss,
     StopWithoutProgress,
@@ -23,8 +24,10 @@ from mrcnn_tf.training.fit import fit
 from mrcnn_tf.training.optimizer import make_optimizer
 from mrcnn_tf.training.recipe import Recipe
 from mrcnn_tf.training.recipe_file import write_recipe
+from mrcnn_tf.training.report import WriteReport
 from mrcnn_tf.training.run_folder import CHECKPOINTS, open_run
 from mrcnn_tf.training.strategy import distribute, make_strategy
+from mrcnn_tf.training.tensorboard import TensorBoardLog
 from mrcnn_tf.weights import preset_arguments
 
 # Attributes of a model that `Recipe.freeze` may name.
@@ -91,9 +94,9 @@ def train(
     first one writes.
 
     Writes into `out`: `recipe.yaml` (every setting, to start such a run again), `settings.json`
-    (data, recipe and the whole model), `log.csv` (losses and AP by epoch), `model.keras` (the last
-    state), `best.keras` (the highest mask AP, or box AP without masks) and `checkpoints`, from
-    which `resume` goes on.
+    (data, recipe and the whole model), `log.csv` (losses and AP by epoch), `times.csv` (where the
+    time went), `model.keras` (the last state), `best.keras` (the highest mask AP, or box AP without
+    masks), `report.html` (all of it for a person) and `checkpoints`, from which `resume` goes on.
 
     Args:
         data: folder with `annotations/STEM.json` and the images, or of records, see
@@ -180,22 +183,26 @@ def train(
     actions = [StopOnNonFiniteLoss()]
     if recipe.ema:
         actions.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    evaluation = None
     if val:
-        actions.append(
-            CocoEvaluation(
-                *val,
-                image_ids=recipe.val_image_ids,
-                every=recipe.evaluate_every,
-                batch_size=batch_size // strategy.num_replicas_in_sync,
-                max_detections=model.max_detections,
-                keypoint_annotations=find_keypoints(val[1]) if model.keypoints else None,
-                keypoint_sigmas=recipe.keypoint_sigmas,
-            )
+        evaluation = CocoEvaluation(
+            *val,
+            image_ids=recipe.val_image_ids,
+            every=recipe.evaluate_every,
+            batch_size=batch_size // strategy.num_replicas_in_sync,
+            max_detections=model.max_detections,
+            keypoint_annotations=find_keypoints(val[1]) if model.keypoints else None,
+            keypoint_sigmas=recipe.keypoint_sigmas,
         )
+        actions.append(evaluation)
     monitor = "val_mask_ap" if model.mask else "val_box_ap"
     actions += [LogEpochs(os.path.join(out, "log.csv")), SaveLastAndBest(out, monitor)]
     if recipe.patience:
         actions.append(StopWithoutProgress(monitor, mode="max", patience=recipe.patience))
+    actions.append(LogTimes(os.path.join(out, "times.csv")))
+    actions.append(WriteReport(out, evaluation))
+    if recipe.tensorboard:
+        actions.append(TensorBoardLog(os.path.join(out, "tensorboard"), evaluation))
     actions += callbacks or []
     # Last, so that nothing is saved of which another callback says that it is broken.
     actions.append(SaveCheckpoints(checkpoints, recipe.steps_per_checkpoint, actions[:], restored))
@@ -211,6 +218,7 @@ def train(
             initial_step=restored.position.step,
             steps_per_call=recipe.steps_per_call,
             accumulate=recipe.accumulate,
+            stall_seconds=recipe.stall_seconds,
         )
     except tf.errors.InvalidArgumentError as error:
         fault = as_data_fault(error)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from mrcnn_tf.evaluation import CocoEvaluation
+from mrcnn_tf.progress import Progress
 from tests.evaluation.fake_model import BrightRectangle, write_dataset
 
 
@@ -82,3 +83,24 @@ def test_errors_come_before_the_first_epoch(tmp_path):
     with pytest.raises(ValueError, match=r"MaskRCNN\(max_detections=3\)"):
         fit(BrightRectangle(), [CocoEvaluation(*files, max_detections=9), record], 1)
     assert not started
+
+
+def test_the_last_evaluation_is_kept_and_told_while_it_runs(tmp_path):
+    told = []
+
+    class Recorder(Progress):
+        def enter(self, part, doing, *only_from):
+            told.append((part, doing))
+            super().enter(part, doing, *only_from)
+
+    model, progress = BrightRectangle(), Recorder()
+    model.compile(optimizer="sgd")
+    evaluation = CocoEvaluation(*write_dataset(tmp_path), batch_size=2)
+    evaluation.set_model(model)
+    evaluation.set_params({"epochs": 1, "progress": progress})
+    evaluation.on_epoch_end(0, {})
+    images = [doing for part, doing in told if part == "evaluation" and "image" in doing]
+    assert images == [f"evaluating, image {done} of 5" for done in (0, 2, 4, 5)]
+    assert progress.part == "other"
+    assert evaluation.last.figures["mask_ap_small"] == pytest.approx(1)
+    assert evaluation.last.precision["mask"]["0.50"] == pytest.approx([1.0] * 101)

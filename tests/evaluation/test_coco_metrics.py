@@ -7,7 +7,7 @@ import pytest
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
-from mrcnn_tf.evaluation.coco_metrics import coco_metrics
+from mrcnn_tf.evaluation.coco_metrics import coco_metrics, evaluated
 
 # pycocotools 2.0.11 on the fake results that the COCO API publishes.
 PUBLISHED = {
@@ -83,6 +83,17 @@ def test_published_results_give_the_published_figures(iou_type):
     figures = coco_metrics(coco, json.loads(results.read_text()), iou_type)
     expected = [float(value) for value in PUBLISHED[iou_type].split()]
     np.testing.assert_allclose(list(figures.values()), expected, atol=1e-6)
+
+    # Each figure is the area below its curve.
+    curves = evaluated(coco, json.loads(results.read_text()), iou_type).precision()
+    assert {name: len(curve) for name, curve in curves.items()} == {
+        "0.50": 101,
+        "0.75": 101,
+        "mean": 101,
+    }
+    for name, figure in (("0.50", "ap50"), ("0.75", "ap75"), ("mean", "ap")):
+        assert np.mean(curves[name]) == pytest.approx(figures[figure], abs=1e-9)
+        assert (np.diff(curves[name]) <= 1e-12).all()
 
     if iou_type == "keypoints":
         wider = coco_metrics(coco, json.loads(results.read_text()), iou_type, sigmas=[0.2] * 17)

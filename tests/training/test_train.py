@@ -50,7 +50,9 @@ def test_train_leaves_a_complete_folder(scenes, tmp_path, capsys):
         "log.csv",
         "model.keras",
         "recipe.yaml",
+        "report.html",
         "settings.json",
+        "times.csv",
     }
     printed = capsys.readouterr().out
     assert "mask_loss" in printed and "best val_mask_ap" in printed
@@ -60,6 +62,8 @@ def test_train_leaves_a_complete_folder(scenes, tmp_path, capsys):
     with open(out / "log.csv") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2  # four steps of two images are two passes over four images
+    report = (out / "report.html").read_text()
+    assert "Predictions beside ground truth" in report and "after 2 of 2 epochs, 4 steps" in report
     assert rows[0]["val_mask_ap"] == "" and 0 <= float(rows[1]["val_mask_ap"]) <= 1
 
     again = [*words, *SETTINGS, "steps=4", "batch_size=2", "evaluate_every=2", "ema=0.5"]
