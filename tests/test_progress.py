@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn_tf.models.detector import Detector
+from mrcnn_tf.models.detector import Detector, split_input
 from mrcnn_tf.progress import PARTS, Progress, since
 from mrcnn_tf.training import LogTimes, StopOnNonFiniteLoss, fit
 from mrcnn_tf.training.watch import Watch
@@ -26,7 +26,8 @@ class OneWeight(Detector):
         self.factor = self.add_weight(shape=(), name="factor")
 
     def compute_losses(self, x, y, training, step):
-        return {"class_loss": tf.reduce_mean(tf.square(self.factor * x - 1.0))}
+        images, _ = split_input(x)
+        return {"class_loss": tf.reduce_mean(tf.square(self.factor * images - 1.0))}
 
 
 def compiled():
@@ -37,7 +38,7 @@ def compiled():
 
 def batches(broken=None, count=6):
     """Of two images each, ids 10 and 11, 12 and 13, ...; the `broken` one is not finite."""
-    images = np.ones((2 * count, 1), np.float32)
+    images = np.ones((2 * count, 1, 1, 3), np.float32)
     ids = np.arange(10, 10 + 2 * count)
     if broken is not None:
         images[broken - 10] = np.nan
@@ -49,7 +50,9 @@ def slow_batches(seconds):
         time.sleep(seconds)
         return x
 
-    return batches().map(lambda x, y: (tf.py_function(delayed, [x], x.dtype), y))
+    return batches().map(
+        lambda x, y: (tf.ensure_shape(tf.py_function(delayed, [x], x.dtype), x.shape), y)
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,10 +155,10 @@ def test_a_stage_that_waits_says_so(capsys):
         for index in range(3):
             if index == 2:
                 released.wait(20)
-            yield np.ones((2, 1), np.float32), {"image_id": np.array([1, 2])}
+            yield np.ones((2, 1, 1, 3), np.float32), {"image_id": np.array([1, 2])}
 
     signature = (
-        tf.TensorSpec([2, 1], tf.float32),
+        tf.TensorSpec([2, 1, 1, 3], tf.float32),
         {"image_id": tf.TensorSpec([2], tf.int64)},
     )
     data = tf.data.Dataset.from_generator(blocking, output_signature=signature)
