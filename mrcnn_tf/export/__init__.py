@@ -1,17 +1,23 @@
 """Models as files for serving, which need neither this package nor its compiled ops."""
 
 from mrcnn_tf.export.formats import FORMATS, check_format, export_model
+from mrcnn_tf.export.labels import model_labels
+from mrcnn_tf.export.portable import Portable, portable_function, read_portable
 from mrcnn_tf.export.saved_model import check_target, describe_saved_model, save_saved_model
 from mrcnn_tf.export.serving import SIGNATURES, images_spec, serving_functions, trace_model
 
 __all__ = [
     "FORMATS",
     "SIGNATURES",
+    "Portable",
     "check_format",
     "check_target",
     "describe_saved_model",
     "export_model",
     "images_spec",
+    "model_labels",
+    "portable_function",
+    "read_portable",
     "save_saved_model",
     "serving_functions",
     "trace_model",

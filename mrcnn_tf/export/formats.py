@@ -26,7 +26,7 @@ def export_model(
         format: `"tf_saved_model"`, or `"saved_model"` for short.
         verbose: print what was written; Keras's default is True.
         input_signature: shape and dtype of `images`, see `save_saved_model`.
-        **kwargs: `overwrite`, see `save_saved_model`.
+        **kwargs: `overwrite` and `size`, see `save_saved_model`.
 
     Raises:
         ValueError: a format or an input signature that is not available.
@@ -34,11 +34,11 @@ def export_model(
         FileExistsError: there is something at `filepath` that must not be replaced.
     """
     check_format(format)
-    unknown = sorted(set(kwargs) - {"overwrite"})
+    unknown = sorted(set(kwargs) - {"overwrite", "size"})
     if unknown:
         raise TypeError(
             f"export to {format!r} has no argument {', '.join(unknown)}; besides Keras's own it "
-            "has overwrite."
+            "has overwrite and size."
         )
     FORMATS[format](model, filepath, input_signature=input_signature, **kwargs)
     if verbose is None or verbose:

@@ -10,7 +10,10 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from mrcnn_tf.export.labels import model_labels
+from mrcnn_tf.export.portable import SIGNATURE, portable_function
 from mrcnn_tf.export.serving import images_spec, serving_functions
+from mrcnn_tf.models import MatterportMaskRCNN
 
 LABELS_FILE = "labels.json"
 
@@ -20,6 +23,7 @@ def save_saved_model(
     filepath: str | os.PathLike,
     *,
     input_signature=None,
+    size: tuple[int, int] | None = None,
     overwrite: bool = True,
 ) -> None:
     """Write a SavedModel of core TensorFlow ops, which needs neither this package nor Keras.
@@ -35,6 +39,8 @@ def save_saved_model(
       the model's `image_size` by its `image_resize`, and boxes and joints are scaled back to the
       pixels of the images given. Of `image_resize="detectron2"`, which outside a graph is Pillow's
       own function, about one value in 300 comes out a level off.
+    - `portable(images [1, H, W, 3], image_sizes [1, 2] int32)`: the function that other formats are
+      made from, see `portable_function`; a `MatterportMaskRCNN` has none.
 
     Loaded again, the object has the same functions as methods, `serving_default` by Keras's name
     `serve`. Names of classes and joints and the data set's category ids are in
@@ -49,6 +55,7 @@ def save_saved_model(
         input_signature: `tf.TensorSpec` or `keras.InputSpec` of `images` `[B, H, W, 3]`, or a list
             or dict that holds just that, for fixed dimensions or for float32 images in
             `serving_default` and `serve_padded`. Default: any size, uint8.
+        size: height and width of the images of `portable`; default: the model's `image_size`.
         overwrite: replace a SavedModel that stands there already.
 
     Raises:
@@ -77,6 +84,8 @@ def save_saved_model(
         module.weights = [variable.value for variable in model.weights]
         module.labels = tf.saved_model.Asset(_write_labels(model, staging))
         functions = serving_functions(model, spec)
+        if not isinstance(model, MatterportMaskRCNN):
+            functions[SIGNATURE] = portable_function(model, size)
         for name, function in functions.items():
             setattr(module, "serve" if name == "serving_default" else name, function)
         tf.saved_model.save(
@@ -135,12 +144,7 @@ def _shape_text(info) -> str:
 
 def _write_labels(model: keras.Model, folder: Path) -> str:
     path = folder / LABELS_FILE
-    labels = {"class_names": model.class_names, "category_ids": model.category_ids}
-    if model.keypoints:
-        labels["keypoint_names"] = model.keypoint_names
-        labels["keypoint_skeleton"] = model.keypoint_skeleton
-        every_class = list(range(model.num_classes))
-        labels["keypoint_classes"] = model.keypoint_classes or every_class
+    labels = model_labels(model)
     path.write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return str(path)
 
