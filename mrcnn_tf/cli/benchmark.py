@@ -5,6 +5,7 @@ import itertools
 import os
 
 from mrcnn_tf.cli import benchmark_inference, benchmark_pipeline
+from mrcnn_tf.cli.benchmark_rows import collect_rows
 
 EXAMPLES = """
 examples:
@@ -99,34 +100,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_ops(args: argparse.Namespace, peers) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from mrcnn_tf.benchmark import CASES, count_rows, run_cases
-    from mrcnn_tf.data.write_json import write_json
 
     cases, is_quick = args.cases or list(CASES), bool(args.quick)
-    rows = []
-    try:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("starting", total=count_rows(cases, peers is not None))
-            for row in run_cases(
-                cases,
-                args.rounds,
-                peers,
-                is_quick,
-                tell=lambda text: progress.update(task, description=text),
-            ):
-                rows.append(row)
-                progress.advance(task)
-    finally:
-        # Minutes of measurements are not lost to a case that fails, or to Ctrl-C.
-        if rows:
-            console = Console()
-            # A file has no width; 80 columns would cut the names.
-            Console(width=None if console.is_terminal else 140).print(_table(rows, is_quick))
-            if args.json:
-                write_json(args.json, rows)
+    collect_rows(
+        lambda tell: run_cases(cases, args.rounds, peers, is_quick, tell=tell),
+        count_rows(cases, peers is not None),
+        lambda rows: [_table(rows, is_quick)],
+        args.json,
+    )
     return 0
 
 

@@ -2,6 +2,8 @@
 
 import argparse
 
+from mrcnn_tf.cli.benchmark_rows import collect_rows
+
 DEFAULTS = {
     "backbone": "resnet50",
     "size": [800, 1333],
@@ -31,38 +33,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_inference(args: argparse.Namespace, peers) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from mrcnn_tf.benchmark import time_inference
-    from mrcnn_tf.data.write_json import write_json
 
     options = {
         name: default if getattr(args, name) is None else getattr(args, name)
         for name, default in DEFAULTS.items()
     }
     options["size"] = tuple(options["size"])
-    rows = []
-    try:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("starting", total=1 + (peers is not None))
-            for row in time_inference(
-                **options,
-                rounds=args.rounds,
-                peers=peers,
-                tell=lambda text: progress.update(task, description=text),
-            ):
-                rows.append(row)
-                progress.advance(task)
-    finally:
-        # Minutes of measurements are not lost to a side that fails, or to Ctrl-C.
-        if rows:
-            console = Console()
-            console = Console(width=None if console.is_terminal else 140)
-            for row in rows:
-                console.print(_table(row))
-            if args.json:
-                write_json(args.json, rows)
+    collect_rows(
+        lambda tell: time_inference(**options, rounds=args.rounds, peers=peers, tell=tell),
+        1 + (peers is not None),
+        lambda rows: [_table(row) for row in rows],
+        args.json,
+    )
     return 0
 
 

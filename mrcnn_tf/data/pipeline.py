@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -16,11 +14,18 @@ from mrcnn_tf.data.augmenter import Augmenter
 from mrcnn_tf.data.batch_order import BatchOrder, aspect_ratio_buckets, image_stream
 from mrcnn_tf.data.batching import batched
 from mrcnn_tf.data.coco_dataset import CocoDataset
+from mrcnn_tf.data.pipeline_arguments import (
+    check_arguments,
+    checked_boundaries,
+    checked_canvas,
+    checked_shard,
+    checked_size,
+)
 from mrcnn_tf.data.records import RecordDataset
 from mrcnn_tf.data.sample import Sample
 from mrcnn_tf.data.sample_reader import SampleReader
 from mrcnn_tf.data.transforms import resample_masks
-from mrcnn_tf.ops.resize_image import check_method, resized_shape
+from mrcnn_tf.ops.resize_image import check_method
 
 TOO_MANY = "object beyond max_objects"
 NO_OBJECTS = "image without objects"
@@ -191,11 +196,11 @@ def coco(
     >>> model.fit(train, epochs=12)
     """
     dataset = _as_dataset(images, annotations, category_ids, image_ids, on_error)
-    size = _checked_size(size)
+    size = checked_size(size)
     check_method("image_resize", image_resize)
-    _check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, initial_step, repeat)
-    index, count = _checked_shard(shard)
-    boundaries = _checked_boundaries(bucket_by_aspect_ratio, pad_to)
+    check_arguments(batch_size, max_objects, mask_size, seed, initial_epoch, initial_step, repeat)
+    index, count = checked_shard(shard)
+    boundaries = checked_boundaries(bucket_by_aspect_ratio, pad_to)
     augmentation = Augmentation(
         flip=flip,
         vertical_flip=vertical_flip,
@@ -217,7 +222,7 @@ def coco(
     ids = _kept_images(dataset, drop_empty)
     max_objects = _object_limit(dataset, ids, max_objects, augmentation.most_images)
     if pad_to is not None:
-        pad_to = _checked_canvas(dataset, ids, size, pad_to, augmentation, image_resize)
+        pad_to = checked_canvas(dataset, ids, size, pad_to, augmentation, image_resize)
     read_size = None if augmentation.needs_original else size
     reader = SampleReader(dataset, read_size, max_objects, cache, image_resize, keypoints)
     augmenter = Augmenter(
@@ -271,61 +276,6 @@ def _as_dataset(
     return images
 
 
-def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    sides = (size, size) if isinstance(size, int) else tuple(int(side) for side in size)
-    if len(sides) != 2 or sides[0] < 1 or sides[1] < sides[0]:
-        raise ValueError(
-            f"size must be (short side, long side) with short <= long, or one int, got {size}"
-        )
-    return sides
-
-
-def _checked_shard(shard: tuple[int, int]) -> tuple[int, int]:
-    index, count = (int(number) for number in shard)
-    if not 0 <= index < count:
-        raise ValueError(f"shard must be (index, count) with 0 <= index < count, got {shard}")
-    return index, count
-
-
-def _checked_boundaries(
-    bucket_by_aspect_ratio: bool | Sequence[float], pad_to: tuple[int, int] | None
-) -> tuple[float, ...]:
-    if bucket_by_aspect_ratio is False:
-        return ()
-    if pad_to is not None:
-        raise ValueError(
-            f"with pad_to={pad_to} all batches have one shape, so bucket_by_aspect_ratio would "
-            "change nothing; leave one of them out"
-        )
-    if bucket_by_aspect_ratio is True:
-        return (1.0,)
-    boundaries = tuple(float(boundary) for boundary in bucket_by_aspect_ratio)
-    increasing = all(a < b for a, b in itertools.pairwise((0.0, *boundaries, math.inf)))
-    if not boundaries or not increasing:
-        raise ValueError(
-            "bucket_by_aspect_ratio must be True or increasing, positive boundaries of width / "
-            f"height, got {bucket_by_aspect_ratio}"
-        )
-    return boundaries
-
-
-def _check_arguments(
-    batch_size, max_objects, mask_size, seed, initial_epoch, initial_step, repeat
-) -> None:
-    limits = {
-        "batch_size": (batch_size, 1),
-        "max_objects": (1 if max_objects is None else max_objects, 1),
-        "mask_size": (1 if mask_size is None else mask_size, 1),
-        "seed": (seed, 0),
-        "initial_epoch": (initial_epoch, 0),
-        "initial_step": (initial_step, 0),
-        "repeat": (1 if isinstance(repeat, bool) else repeat, 1),
-    }
-    for name, (value, lowest) in limits.items():
-        if not isinstance(value, int | np.integer) or value < lowest:
-            raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
-
-
 def _kept_images(dataset: CocoDataset | RecordDataset, drop_empty: bool) -> list[int]:
     ids = dataset.image_ids
     if drop_empty:
@@ -357,32 +307,6 @@ def _object_limit(
             stacklevel=3,
         )
     return max_objects
-
-
-def _checked_canvas(
-    dataset: CocoDataset | RecordDataset,
-    ids: list[int],
-    size: tuple[int, int],
-    pad_to: tuple[int, int],
-    augmentation: Augmentation,
-    image_resize: str,
-) -> tuple[int, int]:
-    canvas = tuple(int(side) for side in pad_to)
-    if len(canvas) != 2 or min(canvas) < 1:
-        raise ValueError(f"pad_to must be (height, width) in pixels, got {pad_to}")
-    if augmentation.cuts:
-        return canvas
-    size = max(augmentation.short_sides or size[:1]), size[1]
-    for image_id in ids:
-        shape = resized_shape(*dataset.size(image_id), *size, image_resize)
-        for height, width in (shape, shape[::-1])[: 1 + augmentation.transpose]:
-            if height > canvas[0] or width > canvas[1]:
-                raise ValueError(
-                    f"image {dataset.path(image_id)} (id {image_id}) is {height} x {width} (height "
-                    f"x width) when resized to {size}, which does not fit pad_to={canvas}. Make "
-                    "pad_to larger, or the size smaller"
-                )
-    return canvas
 
 
 def _options() -> tf.data.Options:
