@@ -12,6 +12,11 @@ from mrcnn_tf.layers.normalization import (
 
 ACTIVATIONS = {None: lambda features: features, "relu": tf.nn.relu, "relu6": tf.nn.relu6}
 
+# In TensorFlow 2.21 (oneDNN 3.7) the kernel's gradient of a 1x1 convolution with strides, of fewer
+# channels than this with AVX-512 or than 8 with AVX2, writes behind its memory or is wrong, see
+# uxlfoundation/oneDNN#6035. Picking the cells out first is the same function without that kernel.
+ONEDNN_BLOCK = 16
+
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
 class ConvNorm(keras.layers.Layer):
@@ -126,17 +131,17 @@ class ConvNorm(keras.layers.Layer):
         return isinstance(norm, FrozenBatchNormalization)
 
     def _convolve(self, inputs, kernel):
-        padding = "SAME"
-        if self.padding == "symmetric" and self.strides > 1 and self.kernel_size > 1:
+        padding, strides = "SAME", self.strides
+        if self.kernel_size == 1 and strides > 1 and self.in_channels < ONEDNN_BLOCK:
+            inputs, strides = inputs[:, ::strides, ::strides], 1
+        if self.padding == "symmetric" and strides > 1 and self.kernel_size > 1:
             # At stride 1 "SAME" is symmetric already, and needs no copy of the input.
             border = [self.kernel_size // 2] * 2
             inputs = tf.pad(inputs, [[0, 0], border, border, [0, 0]])
             padding = "VALID"
         if self.depthwise:
-            return tf.nn.depthwise_conv2d(
-                inputs, kernel, [1, self.strides, self.strides, 1], padding
-            )
-        return tf.nn.conv2d(inputs, kernel, self.strides, padding)
+            return tf.nn.depthwise_conv2d(inputs, kernel, [1, strides, strides, 1], padding)
+        return tf.nn.conv2d(inputs, kernel, strides, padding)
 
     def get_config(self):
         return {
