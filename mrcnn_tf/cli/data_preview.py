@@ -2,6 +2,8 @@
 
 import argparse
 
+from mrcnn_tf.cli.settings import read_settings
+
 DESCRIPTION = (
     "Draw images as a training gets them, augmented, with the boxes, masks and joints to learn."
 )
@@ -37,8 +39,6 @@ def run(args: argparse.Namespace) -> int:
     from PIL import Image
     from rich.console import Console
 
-    from mrcnn_tf.models import MaskRCNN
-    from mrcnn_tf.training import parse_settings, read_recipe
     from mrcnn_tf.visualize import contact_sheet
 
     out = Path(args.out)
@@ -46,12 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--images must be at least 1, got {args.images}")
     if out.suffix.lower() not in Image.registered_extensions():
         raise ValueError(f"--out {out}: pictures are .png or .jpg files")
-    recipe, options = parse_settings(
-        args.settings,
-        MaskRCNN,
-        reserved=("num_classes", "class_names", "category_ids"),
-        file_settings=read_recipe(args.recipe) if args.recipe else None,
-    )
+    recipe, options = read_settings(args)
     with Console(stderr=True).status(f"Drawing {args.images} images of {args.data}"):
         pictures, captions = _pictures(args, recipe, options)
         sheet = contact_sheet(pictures, captions, COLUMNS)

@@ -2,6 +2,8 @@
 
 import argparse
 
+from mrcnn_tf.cli.settings import read_settings
+
 EXAMPLES = """
 examples:
   mrcnn-tf train photos --train train --val val --out runs/first
@@ -50,8 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 
 def run(args: argparse.Namespace) -> int:
-    from mrcnn_tf.models import MaskRCNN
-    from mrcnn_tf.training import list_recipes, parse_settings, read_recipe, train
+    from mrcnn_tf.training import list_recipes, train
 
     if args.list_recipes:
         for shipped in list_recipes():
@@ -60,12 +61,7 @@ def run(args: argparse.Namespace) -> int:
     for name, value in (("DATA", args.data), ("--train", args.train), ("--out", args.out)):
         if not value:
             raise ValueError(f"mrcnn-tf train needs {name}; see mrcnn-tf train --help.")
-    recipe, options = parse_settings(
-        args.settings,
-        MaskRCNN,
-        reserved=("num_classes", "class_names", "category_ids"),
-        file_settings=read_recipe(args.recipe) if args.recipe else None,
-    )
+    recipe, options = read_settings(args)
     _, history = train(
         args.data,
         args.train,
@@ -79,5 +75,5 @@ def run(args: argparse.Namespace) -> int:
     for name in ("val_box_ap", "val_mask_ap", "val_keypoint_ap"):
         if name in history:
             print(f"best {name}: {max(history[name]):.4f}")
-    print(f"model.keras, best.keras, log.csv, recipe.yaml and settings.json are in {args.out}")
+    print(f"report.html, model.keras, best.keras, log.csv and recipe.yaml are in {args.out}")
     return 0

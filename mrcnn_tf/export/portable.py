@@ -16,7 +16,7 @@ from mrcnn_tf.boxes import rescale_boxes, rescale_points
 from mrcnn_tf.export.fixed_resize import FixedResize
 from mrcnn_tf.export.labels import model_labels
 from mrcnn_tf.export.serving import trace_model
-from mrcnn_tf.models import MatterportMaskRCNN
+from mrcnn_tf.models import MaskRCNN, MatterportMaskRCNN, load
 
 SIGNATURE = "portable"
 LABELS = Path("assets", "labels.json")
@@ -145,9 +145,6 @@ def read_model(source: str | os.PathLike) -> keras.Model:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a saved model, or the name that of no preset.
     """
-    # Weights know how to turn published files into models, exporting does not need to.
-    from mrcnn_tf.models import MaskRCNN, load
-
     source = os.fspath(source)
     if source.endswith(".keras") or os.path.exists(source):
         return load(source, compile=False)
