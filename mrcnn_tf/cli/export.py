@@ -1,4 +1,4 @@
-"""`mrcnn-tf export`: write a model for serving."""
+"""`mrcnn-tf export`: write a model for other programs."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 EXAMPLES = """
 examples:
   mrcnn-tf export runs/first/best.keras nuclei/1
-  mrcnn-tf export runs/first/best.keras nuclei/1 --overwrite
+  mrcnn-tf export runs/first/best.keras nuclei/1 --overwrite --size 480 640
 
 OUT is loaded by TensorFlow alone:
 
@@ -14,30 +14,60 @@ OUT is loaded by TensorFlow alone:
   served.serve_images(images)["boxes"]    images of any size, [B, H, W, 3] uint8
 
 Class names and category ids are in OUT/assets/labels.json.
+
+formats:
+  saved_model   of core TensorFlow ops, for TF Serving and programs that have TensorFlow; OUT is
+                <name>/<integer> for TF Serving
 """
+
+# Options by the name of the argument that they are; a format has those that its function takes.
+_OPTIONS = {
+    "size": {
+        "nargs": 2,
+        "type": int,
+        "metavar": ("H", "W"),
+        "help": "height and width of the canvas that images lie on, in formats of fixed shapes and "
+        "in the signature 'portable'; default: the model's image_size",
+    },
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "export",
-        help="write a SavedModel for TF Serving",
-        description="Write a model as a SavedModel of core TensorFlow ops, for TF Serving and for "
-        "any program that has TensorFlow.",
+        help="write a model for other programs",
+        description="Write a model for other programs: as a SavedModel of core TensorFlow ops, for "
+        "TF Serving and for any program that has TensorFlow, or in another format.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="the .keras file")
-    parser.add_argument(
-        "out", metavar="OUT", help="folder to write; TF Serving wants <name>/<integer>"
-    )
-    parser.add_argument(
-        "--format", default="saved_model", metavar="NAME", help="default: saved_model"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a SavedModel that stands at OUT"
-    )
+    add_export_arguments(parser)
     parser.set_defaults(run=run)
     return parser
+
+
+def add_export_arguments(parser: argparse.ArgumentParser, format: str | None = None) -> None:
+    """What every command that exports takes; `format` if it writes that one alone."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a .keras file, a preset, or a SavedModel written by export"
+    )
+    parser.add_argument("out", metavar="OUT", help="folder or file to write")
+    if format is None:
+        parser.add_argument(
+            "--format",
+            default="saved_model",
+            metavar="NAME",
+            help="see below; default: saved_model",
+        )
+    else:
+        parser.set_defaults(format=format)
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an export that stands at OUT"
+    )
+    for name, settings in _OPTIONS.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", dest=name, default=argparse.SUPPRESS, **settings
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,20 +75,34 @@ def run(args: argparse.Namespace) -> int:
 
     # The spinner is for people; what is written stays in standard output.
     with Console(stderr=True).status("Loading TensorFlow") as status:
-        from mrcnn_tf.export import check_format, check_target, describe_saved_model
-        from mrcnn_tf.models import load
+        from mrcnn_tf.export import check_format, check_target
 
-        check_format(args.format)
-        check_target(args.out, args.overwrite)
-        status.update(f"Reading {args.model}")
-        model = load(args.model, compile=False)
+        entry = check_format(args.format)
+        options = _options(args)
+        check_target(args.out, args.overwrite, entry.marker)
+        save = entry.load()
         status.update(f"Writing {args.out}")
-        model.export(args.out, args.format, verbose=False, overwrite=args.overwrite)
-        description = describe_saved_model(args.out)
-    print(f"{args.out} is written. Signatures:\n{description}")
-    if not Path(args.out).absolute().name.isdecimal():
+        description = save(args.model, args.out, overwrite=args.overwrite, **options)
+    print(description)
+    if entry.marker == "saved_model.pb" and not Path(args.out).absolute().name.isdecimal():
         print(
             "TF Serving looks for numbered versions: to serve it, write to "
             f"{Path(args.out) / '1'} instead."
         )
     return 0
+
+
+def _options(args: argparse.Namespace) -> dict:
+    """The arguments that were given, all of which the format must have."""
+    from mrcnn_tf.export import format_arguments
+
+    known = format_arguments(args.format)
+    given = {name: getattr(args, name) for name in _OPTIONS if hasattr(args, name)}
+    for name in given:
+        if name not in known:
+            raise ValueError(
+                f"--{name.replace('_', '-')} is no option of --format {args.format}, which has "
+                + ", ".join(f"--{known_name.replace('_', '-')}" for known_name in known)
+                + "."
+            )
+    return given

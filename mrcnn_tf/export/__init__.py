@@ -1,10 +1,11 @@
-"""Models as files for serving, which need neither this package nor its compiled ops."""
+"""Models as files for other programs, which need neither this package nor Keras."""
 
-from mrcnn_tf.export.formats import FORMATS, check_format, export_model
+from mrcnn_tf.export.formats import FORMATS, check_format, export_model, format_arguments
 from mrcnn_tf.export.labels import model_labels
 from mrcnn_tf.export.portable import Portable, portable_function, read_portable
-from mrcnn_tf.export.saved_model import check_target, describe_saved_model, save_saved_model
+from mrcnn_tf.export.saved_model import describe_saved_model, save_saved_model
 from mrcnn_tf.export.serving import SIGNATURES, images_spec, serving_functions, trace_model
+from mrcnn_tf.export.target import check_target
 
 __all__ = [
     "FORMATS",
@@ -14,6 +15,7 @@ __all__ = [
     "check_target",
     "describe_saved_model",
     "export_model",
+    "format_arguments",
     "images_spec",
     "model_labels",
     "portable_function",

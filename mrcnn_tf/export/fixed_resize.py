@@ -7,6 +7,10 @@ import tensorflow as tf
 
 from mrcnn_tf.ops.resize_image import check_method, resized_shape
 
+# Halves are frequent, and in products of float32 they lie a little below or above by the order of
+# the sums, which runtimes choose for themselves: so that all round them alike, they round up.
+_HALF = 0.501
+
 
 class FixedResize:
     """`resize_image` for images in the upper left of a canvas, onto a canvas of another size.
@@ -88,12 +92,12 @@ class FixedResize:
         by_column = tf.reshape(tf.transpose(images, [0, 2, 1, 3]), [-1, width, height * 3])
         wide = tf.reshape(columns @ by_column, [-1, new_width, height, 3])
         if self.method == "detectron2":
-            wide = tf.floor(wide + 0.5)
+            wide = tf.floor(wide + _HALF)
         by_row = tf.reshape(tf.transpose(wide, [0, 2, 1, 3]), [-1, height, new_width * 3])
         resized = tf.reshape(rows @ by_row, [-1, new_height, new_width, 3])
         if self.method == "torchvision":
             return resized
-        return tf.floor(resized + (1e-3 if self.method == "matterport" else 0.5))
+        return tf.floor(resized + (1e-3 if self.method == "matterport" else _HALF))
 
     def _weights(self, size, new_size, limit: int, new_limit: int) -> tf.Tensor:
         """The share `[B, new_limit, limit]` of every pixel of an axis in every new one."""

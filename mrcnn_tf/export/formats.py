@@ -1,13 +1,58 @@
 """Export formats by name."""
 
+import importlib
+import inspect
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import keras
 
-from mrcnn_tf.export.saved_model import describe_saved_model, save_saved_model
 
-# The first name is Keras's own.
-FORMATS = {"tf_saved_model": save_saved_model, "saved_model": save_saved_model}
+@dataclass(frozen=True)
+class Format:
+    """How a format is written.
+
+    Attributes:
+        function: `module:name` of a function of a source, a path and keyword arguments, which
+            writes the format and returns what there is to tell about it. The source is a model, a
+            `.keras` file, a preset or, where the format is made from `portable_function`, a
+            SavedModel written here.
+        marker: see `check_target`.
+    """
+
+    function: str
+    marker: str | None
+
+    def load(self) -> Callable[..., str]:
+        """The function; its module is imported now, and not before."""
+        module, name = self.function.split(":")
+        return getattr(importlib.import_module(f"mrcnn_tf.export.{module}"), name)
+
+
+FORMATS = {
+    "saved_model": Format("saved_model:save_saved_model", "saved_model.pb"),
+}
+# Keras's name and ours.
+_ALIASES = {"tf_saved_model": "saved_model"}
+
+
+def check_format(format: str) -> Format:
+    """The format of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = FORMATS.get(_ALIASES.get(format, format))
+    if found is None:
+        raise ValueError(f"format={format!r} is not available; choose one of {', '.join(FORMATS)}.")
+    return found
+
+
+def format_arguments(format: str) -> tuple[str, ...]:
+    """Names of the arguments that a format has besides source and path."""
+    parameters = inspect.signature(check_format(format).load()).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def export_model(
@@ -22,34 +67,25 @@ def export_model(
 
     Args:
         model: a `MaskRCNN`.
-        filepath: the folder to write.
-        format: `"tf_saved_model"`, or `"saved_model"` for short.
+        filepath: the folder or the file to write.
+        format: a name in `FORMATS`, or Keras's name `"tf_saved_model"`.
         verbose: print what was written; Keras's default is True.
-        input_signature: shape and dtype of `images`, see `save_saved_model`.
-        **kwargs: `overwrite` and `size`, see `save_saved_model`.
+        input_signature: of a SavedModel, see `save_saved_model`.
+        **kwargs: arguments of the format, see the function that writes it.
 
     Raises:
-        ValueError: a format or an input signature that is not available.
+        ValueError: a format that is not available, or an argument that does not fit.
         TypeError: an argument that the format does not have.
         FileExistsError: there is something at `filepath` that must not be replaced.
     """
-    check_format(format)
-    unknown = sorted(set(kwargs) - {"overwrite", "size"})
+    known = format_arguments(format)
+    if input_signature is not None:
+        kwargs["input_signature"] = input_signature
+    unknown = sorted(set(kwargs) - set(known))
     if unknown:
         raise TypeError(
-            f"export to {format!r} has no argument {', '.join(unknown)}; besides Keras's own it "
-            "has overwrite and size."
+            f"export to {format!r} has no argument {', '.join(unknown)}; it has {', '.join(known)}."
         )
-    FORMATS[format](model, filepath, input_signature=input_signature, **kwargs)
+    description = check_format(format).load()(model, filepath, **kwargs)
     if verbose is None or verbose:
-        print(f"{os.fspath(filepath)} is written. Signatures:\n{describe_saved_model(filepath)}")
-
-
-def check_format(format: str) -> None:
-    """Refuse a format that is not available.
-
-    Raises:
-        ValueError: see `export_model`.
-    """
-    if format not in FORMATS:
-        raise ValueError(f"format={format!r} is not available; choose one of {', '.join(FORMATS)}.")
+        print(description)

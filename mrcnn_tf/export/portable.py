@@ -171,7 +171,8 @@ def _of_saved_model(folder, size, batch, dtype):
 
 def _frozen(function, labels) -> Portable:
     """With variables as constants, and the same names of inputs and outputs."""
-    constant = convert_variables_to_constants_v2(function)
+    # Lowered, an If or While becomes Switch and Merge, which converters take for other things.
+    constant = convert_variables_to_constants_v2(function, lower_control_flow=False)
     names = sorted(function.structured_outputs)
     inputs = function.structured_input_signature
     specs = {spec.name: spec for spec in [*inputs[0], *inputs[1].values()]}

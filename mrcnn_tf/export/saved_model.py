@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import keras
@@ -11,21 +9,20 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mrcnn_tf.export.labels import model_labels
-from mrcnn_tf.export.portable import SIGNATURE, portable_function
+from mrcnn_tf.export.portable import LABELS, SIGNATURE, portable_function, read_model
 from mrcnn_tf.export.serving import images_spec, serving_functions
+from mrcnn_tf.export.target import replacing
 from mrcnn_tf.models import MatterportMaskRCNN
-
-LABELS_FILE = "labels.json"
 
 
 def save_saved_model(
-    model: keras.Model,
+    source: keras.Model | str | os.PathLike,
     filepath: str | os.PathLike,
     *,
     input_signature=None,
     size: tuple[int, int] | None = None,
     overwrite: bool = True,
-) -> None:
+) -> str:
     """Write a SavedModel of core TensorFlow ops, which needs neither this package nor Keras.
 
     All signatures return `boxes [B, D, 4]`, `classes [B, D]`, `keypoints [B, D, K, 3]`,
@@ -50,13 +47,16 @@ def save_saved_model(
     TF Serving looks for versions `<name>/<integer>/`, so give it e.g. `nuclei/1`.
 
     Args:
-        model: a `MaskRCNN`.
+        source: a `MaskRCNN`, a `.keras` file or a preset's name.
         filepath: the folder to write; missing parents are made.
         input_signature: `tf.TensorSpec` or `keras.InputSpec` of `images` `[B, H, W, 3]`, or a list
             or dict that holds just that, for fixed dimensions or for float32 images in
             `serving_default` and `serve_padded`. Default: any size, uint8.
         size: height and width of the images of `portable`; default: the model's `image_size`.
         overwrite: replace a SavedModel that stands there already.
+
+    Returns:
+        What there is to tell: the signatures.
 
     Raises:
         FileExistsError: there is a SavedModel and `overwrite` is False, or there is anything else
@@ -71,18 +71,12 @@ def save_saved_model(
     served.serve_images(tf.constant(photo[None]))["boxes"]  # [1, 100, 4], the photo's pixels
     ```
     """
-    if "://" in os.fspath(filepath):
-        raise ValueError(f"{filepath} is not a local path: export to a local folder and copy it.")
-    target = Path(filepath).absolute()
-    check_target(target, overwrite)
     spec = images_spec(input_signature)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # A folder within the temporary folder: the latter is readable by its owner alone.
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with replacing(filepath, overwrite, "saved_model.pb") as folder:
+        model = source if isinstance(source, keras.Model) else read_model(source)
         module = tf.Module()
         module.weights = [variable.value for variable in model.weights]
-        module.labels = tf.saved_model.Asset(_write_labels(model, staging))
+        module.labels = tf.saved_model.Asset(_write_labels(model, folder.parent))
         functions = serving_functions(model, spec)
         if not isinstance(model, MatterportMaskRCNN):
             functions[SIGNATURE] = portable_function(model, size)
@@ -90,32 +84,12 @@ def save_saved_model(
             setattr(module, "serve" if name == "serving_default" else name, function)
         tf.saved_model.save(
             module,
-            str(staging / "new"),
+            str(folder),
             signatures=functions,
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
-        _move(staging / "new", target, staging / "old")
-    finally:
-        shutil.rmtree(staging)
-
-
-def check_target(target: str | os.PathLike, overwrite: bool) -> None:
-    """Refuse a folder whose replacement would destroy something.
-
-    Raises:
-        FileExistsError: see `save_saved_model`.
-    """
-    target = Path(target)
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not (target / "saved_model.pb").is_file():
-        raise FileExistsError(
-            f"{target} exists and is not a SavedModel: remove it or choose another folder."
-        )
-    if not overwrite:
-        raise FileExistsError(
-            f"{target} already holds a SavedModel: choose another folder, or overwrite it."
-        )
+        signatures = describe_saved_model(folder)
+    return f"{os.fspath(filepath)} is written. Signatures:\n{signatures}"
 
 
 def describe_saved_model(filepath: str | os.PathLike) -> str:
@@ -143,19 +117,7 @@ def _shape_text(info) -> str:
 
 
 def _write_labels(model: keras.Model, folder: Path) -> str:
-    path = folder / LABELS_FILE
+    path = folder / LABELS.name
     labels = model_labels(model)
     path.write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return str(path)
-
-
-def _move(new: Path, target: Path, old: Path) -> None:
-    """Put `new` in the place of `target`, and what was there in the place of `old`."""
-    if target.exists():
-        os.replace(target, old)
-    try:
-        os.replace(new, target)
-    except BaseException:
-        if old.exists():
-            os.replace(old, target)
-        raise

@@ -54,13 +54,15 @@ def serving_functions(
 
 
 def trace_model(
-    model: keras.Model, images: tf.TensorSpec
+    model: keras.Model, images: tf.TensorSpec, ops: str = "plain"
 ) -> tf.types.experimental.ConcreteFunction:
-    """The model in plain TensorFlow ops, as a function of `images` and `image_sizes [B, 2]`.
+    """The model as a function of `images` and `image_sizes [B, 2]`.
 
     Args:
         model: a `MaskRCNN`.
         images: shape and dtype of the images; dimensions may be fixed, for converters.
+        ops: `"plain"` for core TensorFlow ops alone, or `"compiled"`, see
+            `mrcnn_tf.ops.implementation`.
     """
 
     def detect(images, image_sizes):
@@ -70,7 +72,7 @@ def trace_model(
 
     image_sizes = tf.TensorSpec([images.shape[0], 2], tf.int32, name="image_sizes")
     # Nothing here branches on a tensor, and layers that do are converted by Keras.
-    with implementation("plain"):
+    with implementation(ops):
         return tf.function(detect, autograph=False).get_concrete_function(images, image_sizes)
 
 

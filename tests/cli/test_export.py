@@ -29,7 +29,7 @@ def test_export_writes_exactly_out(model_file, tmp_path, capsys):
     out.mkdir()
     (out / "saved_model.pb").write_bytes(b"old")
     assert main(["export", model_file, str(out)]) == 2
-    assert "already holds a SavedModel" in capsys.readouterr().err
+    assert "already holds an export" in capsys.readouterr().err
     assert (out / "saved_model.pb").read_bytes() == b"old"
 
     assert main(["export", model_file, str(out), "--overwrite"]) == 0
@@ -47,8 +47,11 @@ def test_export_writes_exactly_out(model_file, tmp_path, capsys):
 
 def test_export_names_what_is_wrong(model_file, tmp_path, capsys):
     out = str(tmp_path / "1")
-    assert main(["export", model_file, out, "--format", "onnx"]) == 2
-    assert "choose one of tf_saved_model, saved_model" in capsys.readouterr().err
+    assert main(["export", model_file, out, "--format", "pdf"]) == 2
+    assert "choose one of saved_model" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "missing.keras"), out]) == 2
     assert "missing.keras" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["export", model_file, out, "--size", "64"])
+    assert "--size: expected 2 arguments" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from mrcnn_tf.export import check_target, describe_saved_model
+from mrcnn_tf.export import describe_saved_model
 from mrcnn_tf.export.serving import serving_functions
 from mrcnn_tf.models import Predictor
 from mrcnn_tf.ops import RESIZE_METHODS, resize_image
@@ -160,17 +160,13 @@ def test_description_names_every_signature(exported):
 
 
 def test_only_a_saved_model_is_replaced(tmp_path, tiny_model, exported):
-    check_target(tmp_path / "new", overwrite=False)
-    check_target(tmp_path, overwrite=False)
-    with pytest.raises(FileExistsError, match="already holds a SavedModel"):
-        check_target(exported, overwrite=False)
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    (photos / "a.jpg").write_bytes(b"precious")
-    for target in (photos, photos / "a.jpg"):
-        with pytest.raises(FileExistsError, match=f"{target.name} exists and is not a SavedModel"):
+    with pytest.raises(FileExistsError, match="already holds an export"):
+        tiny_model.export(exported, overwrite=False)
+    (tmp_path / "a.jpg").write_bytes(b"precious")
+    for target in (tmp_path, tmp_path / "a.jpg"):
+        with pytest.raises(FileExistsError, match="exists and holds no saved_model.pb"):
             tiny_model.export(target)
-    assert [path.name for path in photos.iterdir()] == ["a.jpg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
 
 
 def test_a_failed_export_leaves_what_was_there(tmp_path, tiny_model, monkeypatch):
@@ -183,15 +179,16 @@ def test_a_failed_export_leaves_what_was_there(tmp_path, tiny_model, monkeypatch
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     monkeypatch.setattr("mrcnn_tf.export.saved_model.serving_functions", lambda *args: {})
+    monkeypatch.setattr("mrcnn_tf.export.saved_model.describe_saved_model", lambda folder: "")
     with pytest.raises(OSError, match="No space left"):
         tiny_model.export(target)
     assert (target / "saved_model.pb").read_bytes() == b"old"
 
     def write(module, folder, **kwargs):
         Path(folder).mkdir()
-        (Path(folder) / "saved_model.pb").write_bytes(b"new")
+        (Path(folder) / "saved_model.pb").write_bytes(b"")
 
     monkeypatch.setattr(tf.saved_model, "save", write)
     tiny_model.export(target, verbose=False)
-    assert (target / "saved_model.pb").read_bytes() == b"new"
+    assert (target / "saved_model.pb").read_bytes() == b""
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
