@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from mrcnn_tf.export.cache import cache_folder, made_once
 
 _TIMEOUT = 600  # seconds; a slow network fetches some tens of megabytes in that time
 # Packages that name their licence without enclosing it get its text from here.
 _LICENSE_TEXTS = Path(__file__).parent / "licenses"
-
-
-def cache_folder() -> Path:
-    """Where fetched tools are kept: `mrcnn-tf` in `$XDG_CACHE_HOME`, or in `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrcnn-tf"
 
 
 def npm_packages(packages: Mapping[str, str]) -> Path:
@@ -43,9 +38,7 @@ def npm_packages(packages: Mapping[str, str]) -> Path:
     """
     wanted = json.dumps(dict(sorted(packages.items())))
     folder = cache_folder() / "npm" / hashlib.sha256(wanted.encode()).hexdigest()[:16]
-    if not folder.is_dir():
-        _fetch(packages, folder)
-    return folder / "node_modules"
+    return made_once(folder, lambda new: _fetch(packages, new, folder)) / "node_modules"
 
 
 def copy_npm_package(
@@ -98,32 +91,17 @@ def _license(package: Path) -> Path:
     return text
 
 
-def _fetch(packages: Mapping[str, str], folder: Path) -> None:
-    specs = [f"{name}@{version}" for name, version in packages.items()]
+def _fetch(packages: Mapping[str, str], new: Path, folder: Path) -> None:
+    specs = ", ".join(f"{name}@{version}" for name, version in packages.items())
     npm = shutil.which("npm")
     if npm is None:
         raise FileNotFoundError(
-            f"npm is needed to fetch {', '.join(specs)}, and is not there: install Node.js 18 or "
-            f"newer, which brings it, or copy {folder} from a machine that has it."
+            f"npm is needed to fetch {specs}, and is not there: install Node.js 18 or newer, which "
+            f"brings it, or copy {folder} from a machine that has it."
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        new = staging / folder.name
-        new.mkdir()
-        about = {"private": True, "dependencies": dict(packages)}
-        (new / "package.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        _install(npm, new, f"npm could not fetch {', '.join(specs)}", folder)
-        try:
-            os.rename(new, folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _install(npm: str, new: Path, problem: str, folder: Path) -> None:
+    new.mkdir()
+    about = {"private": True, "dependencies": dict(packages)}
+    (new / "package.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     remedy = (
         "check the network and npm's registry and proxy settings, or copy "
@@ -134,7 +112,7 @@ def _install(npm: str, new: Path, problem: str, folder: Path) -> None:
             command, cwd=new, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        raise OSError(f"{problem} within {_TIMEOUT} s: {remedy}") from None
+        raise OSError(f"npm could not fetch {specs} within {_TIMEOUT} s: {remedy}") from None
     if done.returncode:
         said = " ".join((done.stderr.strip() or done.stdout.strip()).split())[:500]
-        raise OSError(f"{problem} ({said}): {remedy}")
+        raise OSError(f"npm could not fetch {specs} ({said}): {remedy}")
