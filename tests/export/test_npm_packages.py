@@ -25,7 +25,7 @@ def npm_that(script, folder, monkeypatch):
 
 
 def test_packages_are_fetched_once(cache, tmp_path, monkeypatch):
-    script = 'echo "$@" >> ../../calls\nmkdir node_modules\ncp package.json node_modules/asked'
+    script = 'echo "$@" >> ../calls\nmkdir node_modules\ncp package.json node_modules/asked'
     npm_that(script, tmp_path / "bin", monkeypatch)
     found = npm_packages(PACKAGES)
     assert npm_packages(dict(reversed(PACKAGES.items()))) == found
