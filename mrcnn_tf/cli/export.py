@@ -8,6 +8,8 @@ examples:
   mrcnn-tf export runs/first/best.keras nuclei/1
   mrcnn-tf export runs/first/best.keras nuclei/1 --overwrite --size 480 640
 
+  mrcnn-tf export runs/first/best.keras nuclei/2 --masks rle --warmup a.jpg b.jpg
+
 OUT is loaded by TensorFlow alone:
 
   served = tf.saved_model.load("nuclei/1")
@@ -28,6 +30,25 @@ _OPTIONS = {
         "metavar": ("H", "W"),
         "help": "height and width of the canvas that images lie on, in formats of fixed shapes and "
         "in the signature 'portable'; default: the model's image_size",
+    },
+    "masks": {
+        "choices": ("boxes", "image", "rle"),
+        "help": "of a SavedModel: 28 x 28 probabilities in the box, pasted to the size of the "
+        "image, or COCO's run lengths; default: boxes",
+    },
+    "weights_dtype": {
+        "choices": ("float32", "bfloat16"),
+        "help": "how a SavedModel stores kernels; bfloat16 halves it; default: float32",
+    },
+    "custom_ops": {
+        "action": "store_true",
+        "help": "a SavedModel of this package's compiled ops, for a server that links them",
+    },
+    "warmup": {
+        "nargs": "*",
+        "metavar": "IMAGE",
+        "help": "add warm-up requests for TF Serving, of these images, or of grey ones if none is "
+        "named; needs pip install 'mrcnn-tf[serving]'",
     },
 }
 

@@ -3,16 +3,20 @@
 from mrcnn_tf.export.formats import FORMATS, check_format, export_model, format_arguments
 from mrcnn_tf.export.labels import model_labels
 from mrcnn_tf.export.portable import Portable, portable_function, read_portable
-from mrcnn_tf.export.saved_model import describe_saved_model, save_saved_model
+from mrcnn_tf.export.saved_model import save_saved_model
 from mrcnn_tf.export.serving import SIGNATURES, images_spec, serving_functions, trace_model
+from mrcnn_tf.export.signatures import custom_ops, describe_saved_model
+from mrcnn_tf.export.stored_weights import StoredWeights
 from mrcnn_tf.export.target import check_target
 
 __all__ = [
     "FORMATS",
     "SIGNATURES",
     "Portable",
+    "StoredWeights",
     "check_format",
     "check_target",
+    "custom_ops",
     "describe_saved_model",
     "export_model",
     "format_arguments",

@@ -16,6 +16,8 @@ from mrcnn_tf.boxes import rescale_boxes, rescale_points
 from mrcnn_tf.export.fixed_resize import FixedResize
 from mrcnn_tf.export.labels import model_labels
 from mrcnn_tf.export.serving import trace_model
+from mrcnn_tf.export.signatures import custom_ops
+from mrcnn_tf.export.stored_weights import StoredWeights
 from mrcnn_tf.models import MaskRCNN, MatterportMaskRCNN, load
 
 SIGNATURE = "portable"
@@ -42,6 +44,7 @@ def portable_function(
     size: tuple[int, int] | None = None,
     batch: int | None = 1,
     dtype: tf.DType = tf.uint8,
+    weights: StoredWeights | None = None,
 ) -> tf.types.experimental.ConcreteFunction:
     """A model from the pixels of an image to boxes in its pixels, with fixed shapes.
 
@@ -57,6 +60,7 @@ def portable_function(
         size: height and width of the canvas in pixels; default: the model's `image_size`.
         batch: images at a time; None leaves it open.
         dtype: of the pixels, 0..255.
+        weights: see `trace_model`.
 
     Returns:
         A function of `images [B, H, W, 3]` and `image_sizes [B, 2] int32`, the height and width of
@@ -76,7 +80,8 @@ def portable_function(
     """
     size = check_portable(model, size)
     resize = FixedResize(size, *model.image_size, model.image_resize)
-    detect = trace_model(model, tf.TensorSpec([batch, *resize.new_canvas, 3], tf.float32, "images"))
+    spec = tf.TensorSpec([batch, *resize.new_canvas, 3], tf.float32, "images")
+    detect = trace_model(model, spec, weights=weights)
     specs = [
         tf.TensorSpec([batch, *size, 3], dtype, "images"),
         tf.TensorSpec([batch, 2], tf.int32, "image_sizes"),
@@ -152,6 +157,12 @@ def read_model(source: str | os.PathLike) -> keras.Model:
 
 
 def _of_saved_model(folder, size, batch, dtype):
+    ops = custom_ops(folder)
+    if ops:
+        raise ValueError(
+            f"{folder} holds compiled ops ({', '.join(ops)}), which other formats have not: export "
+            "the .keras file instead."
+        )
     served = tf.saved_model.load(folder)
     function = served.signatures.get(SIGNATURE)
     if function is None:

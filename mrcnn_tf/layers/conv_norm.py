@@ -1,5 +1,8 @@
 """Convolution, normalisation and activation as one layer: the unit networks are made of."""
 
+import contextlib
+from collections.abc import Iterator, Mapping
+
 import keras
 import tensorflow as tf
 
@@ -17,6 +20,34 @@ ACTIVATIONS = {None: lambda features: features, "relu": tf.nn.relu, "relu6": tf.
 # uxlfoundation/oneDNN#6035. Picking the cells out first is the same function without that kernel.
 ONEDNN_BLOCK = 16
 
+# What `folded` gives of each layer while an export is traced. One value for the process, as in
+# `mrcnn_tf.ops.implementation`.
+_stored: Mapping["ConvNorm", tuple[tf.Variable, tf.Variable]] = {}
+
+
+@contextlib.contextmanager
+def stored_folds(stored: Mapping["ConvNorm", tuple[tf.Variable, tf.Variable]]) -> Iterator[None]:
+    """Makes the layers that are traced inside the block read what was folded before.
+
+    A graph with variables multiplies kernels by scales at every run; an exporter can have it done
+    once.
+
+    Args:
+        stored: by layer, what its `folded` gave, in any float type.
+
+    Example:
+
+    >>> layer = ConvNorm(3, 8, 3)
+    >>> with stored_folds({layer: [tf.Variable(value) for value in layer.folded()]}):
+    ...     outputs = layer(tf.zeros([1, 32, 32, 3]))
+    """
+    global _stored
+    before, _stored = _stored, stored
+    try:
+        yield
+    finally:
+        _stored = before
+
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
 class ConvNorm(keras.layers.Layer):
@@ -26,8 +57,7 @@ class ConvNorm(keras.layers.Layer):
     trained, is folded into the kernel at run time: `conv(x, kernel * scale) + shift` instead of
     `conv(x, kernel) * scale + shift`. That is the same function with the same gradients, and the
     feature map is read and written once less in either direction, which on a CPU is most of what
-    a normalisation costs. Exported graphs hold constants, so there the product is computed once by
-    the converter.
+    a normalisation costs. Exports compute the product once, see `stored_folds`.
 
     Args:
         in_channels: Channels of the input `[B, H, W, in_channels]`.
@@ -110,13 +140,12 @@ class ConvNorm(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, is_valid=None, training=None):
-        kernel = tf.convert_to_tensor(self.kernel)
-        if self._is_affine(training):
-            scale, shift = scale_and_shift(self.normalization)
-            kernel *= scale[:, None] if self.depthwise else scale
+        if self.is_affine(training):
+            kernel, shift = _stored.get(self) or self.folded()
             outputs = self._convolve(inputs, tf.cast(kernel, inputs.dtype))
             outputs = tf.nn.bias_add(outputs, tf.cast(shift, outputs.dtype))
         else:
+            kernel = tf.convert_to_tensor(self.kernel)
             outputs = self._convolve(inputs, tf.cast(kernel, inputs.dtype))
             if isinstance(self.normalization, BatchNormalization):
                 outputs = self.normalization(outputs, is_valid=is_valid, training=training)
@@ -124,7 +153,14 @@ class ConvNorm(keras.layers.Layer):
                 outputs = self.normalization(outputs)
         return ACTIVATIONS[self.activation](outputs)
 
-    def _is_affine(self, training) -> bool:
+    def folded(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """The kernel with the scale of the normalisation in it, and the shift, float32."""
+        scale, shift = scale_and_shift(self.normalization)
+        kernel = tf.convert_to_tensor(self.kernel)
+        return kernel * (scale[:, None] if self.depthwise else scale), shift
+
+    def is_affine(self, training: bool) -> bool:
+        """Whether the normalisation is `x * scale + shift` and can be folded."""
         norm = self.normalization
         if isinstance(norm, BatchNormalization):
             return not (training and norm.trainable)

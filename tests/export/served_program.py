@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 folder, inputs, outputs = sys.argv[1:]
-inputs = np.load(inputs)
+inputs = np.load(inputs, allow_pickle=True)  # contents of files are objects
 served = tf.saved_model.load(folder)
 results = {}
 for call in {name.rpartition("/")[0] for name in inputs}:

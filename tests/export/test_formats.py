@@ -9,7 +9,7 @@ def test_export_names_what_is_available(tmp_path, tiny_model):
     with pytest.raises(ValueError, match="'pdf' is not available; choose one of saved_model"):
         tiny_model.export(tmp_path / "model", format="pdf")
     with pytest.raises(
-        TypeError, match="no argument opset_version; it has input_signature, size, overwrite"
+        TypeError, match="no argument opset_version; it has input_signature, size, masks, "
     ):
         tiny_model.export(tmp_path / "model", opset_version=17)
     with pytest.raises(ValueError, match="gs://bucket/model is not a local path"):

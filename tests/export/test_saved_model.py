@@ -12,7 +12,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from mrcnn_tf.export import describe_saved_model
 from mrcnn_tf.export.serving import serving_functions
+from mrcnn_tf.layers.conv_norm import ConvNorm
 from mrcnn_tf.models import Predictor
+from mrcnn_tf.models.predictor import read_upright_image
 from mrcnn_tf.ops import RESIZE_METHODS, resize_image
 
 from .conftest import blocks
@@ -21,6 +23,8 @@ NAMES = ["boxes", "classes", "keypoints", "masks", "num_detections", "scores"]
 IMAGES = blocks(3, 96, 128)
 IMAGE_SIZES = np.array([[96, 128], [90, 64], [33, 100]], np.int32)
 PHOTOS = blocks(3, 150, 110, seed=1)
+FILES = [blocks(1, *size, seed=2)[0] for size in ((150, 110), (64, 200), (96, 96))]
+FILES = [tf.io.encode_png(image).numpy() for image in FILES]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,8 @@ def served(exported, tmp_path_factory):
             "serve_padded/3/image_sizes": IMAGE_SIZES,
             "serve_images/3/images": PHOTOS,
             "serve_images/1/images": PHOTOS[2:],
+            "serve_bytes/3/image_bytes": np.array(FILES, object),
+            "serve_bytes/1/image_bytes": np.array(FILES[2:], object),
         },
     )
     program = Path(__file__).with_name("served_program.py").resolve()
@@ -52,10 +58,12 @@ def served(exported, tmp_path_factory):
     return np.load(folder / "outputs.npz")
 
 
+def outputs_of(served, call):
+    return {name.rpartition("/")[2]: served[name] for name in served if name.startswith(f"{call}/")}
+
+
 def assert_equal(served, call, expected, rows=slice(None)):
-    outputs = {
-        name.rpartition("/")[2]: served[name] for name in served if name.startswith(f"{call}/")
-    }
+    outputs = outputs_of(served, call)
     assert sorted(outputs) == NAMES
     for name in NAMES:
         assert outputs[name].dtype == expected[name].dtype, name
@@ -82,15 +90,20 @@ def test_serve_padded_equals_predict_with_image_sizes(tiny_model, served):
     assert (served["serve_padded/3/num_detections"] > 0).all()
 
 
-def test_serve_images_equals_predictor(tiny_model, served):
-    predictor = Predictor(tiny_model, score_threshold=0.0)
-    for row, expected in enumerate(predictor(list(PHOTOS))):
-        count = served["serve_images/3/num_detections"][row]
+def assert_equal_predictor(served, call, predictions):
+    outputs = outputs_of(served, call)
+    for row, expected in enumerate(predictions):
+        count = outputs["num_detections"][row]
         assert count == len(expected["boxes"]) > 0
         for name in ("boxes", "classes", "scores", "masks", "keypoints"):
-            output = served[f"serve_images/3/{name}"][row]
+            output = outputs[name][row]
             np.testing.assert_allclose(output[:count], expected[name], rtol=1e-4, atol=1e-4)
             assert np.isin(output[count:], [0, -1]).all()
+
+
+def test_serve_images_equals_predictor(tiny_model, served):
+    predictor = Predictor(tiny_model, score_threshold=0.0)
+    assert_equal_predictor(served, "serve_images/3", predictor(list(PHOTOS)))
     # Boxes are in the pixels of the image given, 150 x 110, which was made smaller: 128 x 94.
     corners = served["serve_images/3/boxes"].max(axis=(0, 1))
     assert corners[2] > 94 and corners[3] > 128
@@ -102,6 +115,19 @@ def test_serve_images_equals_predictor(tiny_model, served):
             rtol=1e-4,
             atol=1e-4,
         )
+
+
+def test_serve_bytes_equals_predictor_on_files(tiny_model, served, tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path, content in zip(paths, FILES, strict=True):
+        path.write_bytes(content)
+    predictor = Predictor(tiny_model, score_threshold=0.0)
+    # One at a time, and in one padded batch, along whose edges features are others.
+    assert_equal_predictor(served, "serve_bytes/1", predictor(paths[2]))
+    batch = predictor.predict_batch([read_upright_image(path) for path in paths])
+    assert_equal_predictor(served, "serve_bytes/3", batch)
+    sizes = outputs_of(served, "serve_bytes/3")["image_sizes"]
+    np.testing.assert_array_equal(sizes, [[150, 110], [64, 200], [96, 96]])
 
 
 @pytest.mark.parametrize("method", RESIZE_METHODS)
@@ -133,9 +159,13 @@ def test_the_folder(exported, tiny_model):
     }
     graph = saved_model_pb2.SavedModel.FromString((exported / "saved_model.pb").read_bytes())
     assert [asset.filename for asset in graph.meta_graphs[0].asset_file_def] == ["labels.json"]
-    # Keras's metrics and optimizer stay behind.
+    # Keras's metrics and optimizer stay behind, and of each folded unit's five variables are two
+    # left.
     stored = tf.train.list_variables(str(exported / "variables" / "variables"))
-    assert sum(name.startswith("weights/") for name, _ in stored) == len(tiny_model.weights)
+    units = [layer for layer in tiny_model._flatten_layers() if isinstance(layer, ConvNorm)]
+    expected = len(tiny_model.weights) - 3 * len(units)
+    assert len(units) == 20
+    assert sum(name.startswith("weights/") for name, _ in stored) == expected
     # Another user, such as a server's, may read it, and nothing else is left beside it.
     assert stat.S_IMODE(exported.stat().st_mode) == 0o777 & ~current_umask()
     assert [path.name for path in exported.parent.iterdir()] == ["1"]
@@ -150,12 +180,13 @@ def current_umask():
 def test_description_names_every_signature(exported):
     text = describe_saved_model(exported)
     names = [line.strip() for line in text.splitlines() if not line.startswith("   ")]
-    assert names == ["portable", "serve_images", "serve_padded", "serving_default"]
+    assert names == ["portable", "serve_bytes", "serve_images", "serve_padded", "serving_default"]
     assert "    in  images: uint8 [None, None, None, 3]\n" in text
+    assert "    in  image_bytes: string [None]\n" in text
     assert "    in  image_sizes: int32 [None, 2]\n" in text
     assert "    out masks: float32 [None, 16, 28, 28]\n" in text
     # The server batches along the first dimension; `portable` is for those who convert.
-    served = text.partition("serve_images")[2]
+    served = text.partition("serve_bytes")[2]
     assert served.count("[None") == served.count("[")
 
 
