@@ -7,6 +7,7 @@ EXAMPLES = """
 examples:
   mrcnn-tf export runs/first/best.keras nuclei/1
   mrcnn-tf export runs/first/best.keras nuclei/1 --overwrite --size 480 640
+  mrcnn-tf export runs/first/best.keras nuclei.tflite --format litert --size 480 640
 
   mrcnn-tf export runs/first/best.keras nuclei/2 --masks rle --warmup a.jpg b.jpg
 
@@ -20,6 +21,8 @@ Class names and category ids are in OUT/assets/labels.json.
 formats:
   saved_model   of core TensorFlow ops, for TF Serving and programs that have TensorFlow; OUT is
                 <name>/<integer> for TF Serving
+  litert        a .tflite file of LiteRT's built-in operators, for phones, small computers and the
+                browser; one image at a time, of --size at most
 """
 
 # Options by the name of the argument that they are; a format has those that its function takes.

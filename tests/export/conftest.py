@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from mrcnn_tf.export import save_litert
 from mrcnn_tf.models import MaskRCNN
 
 
@@ -67,3 +68,11 @@ def exported(tiny_model, tmp_path_factory):
         patch.setattr("mrcnn_tf.ops.loader.load", load)
         tiny_model.export(folder, format="saved_model", verbose=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def litert_file(exported, tmp_path_factory):
+    """Made from the SavedModel, which is read faster than a model is traced."""
+    path = tmp_path_factory.mktemp("litert") / "cells.tflite"
+    save_litert(exported, path)
+    return path

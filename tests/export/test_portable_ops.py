@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from mrcnn_tf.export import read_portable, trace_model
 from mrcnn_tf.layers import KeypointDecoding, KeypointHead
-from mrcnn_tf.models import MaskRCNN, Predictor
-
-from .conftest import blocks
+from mrcnn_tf.models import MaskRCNN
 
 
 def listed(name):
@@ -116,31 +113,3 @@ def test_litert_reads_joints_with_what_is_built_in(decoding):
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(found, function(pooled, boxes), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_litert_runs_the_model_with_what_is_built_in(portable, tiny_model, tmp_path):
-    module = tf.Module()
-    module.portable = portable
-    tf.saved_model.save(module, str(tmp_path), signatures=portable)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    content = converter.convert()
-
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-    used = {names[code.builtinCode] for code in model.operatorCodes}
-    assert "NON_MAX_SUPPRESSION_V4" in used
-    assert used - listed("litert_builtins.txt") == set()
-    assert not any(code.customCode for code in model.operatorCodes)
-
-    photo = blocks(1, 150, 200, seed=2)
-    expected = Predictor(tiny_model, score_threshold=0.0).predict_batch([photo[0]])[0]
-    interpreter = tf.lite.Interpreter(model_content=content)
-    detect = interpreter.get_signature_runner()
-    found = detect(images=photo, image_sizes=np.array([[150, 200]], np.int32))
-    assert found["num_detections"][0] == len(expected["scores"]) > 0
-    for name, value in expected.items():
-        np.testing.assert_allclose(
-            found[name][0, : len(value)], value, atol=0.2, rtol=0.02, err_msg=name
-        )

@@ -1,6 +1,7 @@
 """Exported models in the programs that run them, all called alike."""
 
+from mrcnn_tf.export.runtimes.litert import LiteRTRuntime
 from mrcnn_tf.export.runtimes.runtime import Runtime
 from mrcnn_tf.export.runtimes.saved_model import SavedModelRuntime
 
-__all__ = ["Runtime", "SavedModelRuntime"]
+__all__ = ["LiteRTRuntime", "Runtime", "SavedModelRuntime"]

@@ -1,0 +1,87 @@
+"""LiteRT, also known as TensorFlow Lite: for phones, small computers and the browser."""
+
+import os
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from mrcnn_tf.export.litert_file import add_metadata, operators
+from mrcnn_tf.export.portable import Portable, read_portable
+from mrcnn_tf.export.target import replacing
+
+
+def save_litert(
+    source: keras.Model | str | os.PathLike,
+    filepath: str | os.PathLike,
+    *,
+    size: tuple[int, int] | None = None,
+    overwrite: bool = True,
+) -> str:
+    """Write a `.tflite` file of operators that are built into LiteRT, for one image at a time.
+
+    The file holds one signature, `serving_default`, with the inputs and outputs of
+    `portable_function` by their names. Names of classes are in its metadata, as LiteRT's tools read
+    them; everything of `model_labels` is in the file `labels.json`, in a zip archive that is
+    appended to the model: `unzip -p bolts.tflite labels.json`.
+
+    Args:
+        source: a `MaskRCNN`, a `.keras` file, a preset's name, or a SavedModel written by `export`.
+        filepath: the file to write, `*.tflite`; missing folders are made.
+        size: height and width of the canvas in pixels, see `portable_function`; default: the
+            model's `image_size`.
+        overwrite: replace a file that stands there already.
+
+    Returns:
+        What there is to tell: size of the file, inputs and outputs.
+
+    Raises:
+        FileExistsError: there is a file and `overwrite` is False, or there is a folder.
+        ValueError: the path is not a local one or does not end in `.tflite`, or the model is one
+            that LiteRT cannot run.
+
+    Example:
+
+    ```python
+    save_litert("runs/first/best.keras", "bolts.tflite", size=(480, 640))
+    ```
+    """
+    if Path(filepath).suffix != ".tflite":
+        raise ValueError(f"{os.fspath(filepath)} must end in .tflite.")
+    with replacing(filepath, overwrite) as file:
+        portable = read_portable(source, size)
+        content = _convert(portable)
+        _check_operators(content)
+        file.write_bytes(add_metadata(content, portable.labels, Path(filepath).stem))
+        megabytes = file.stat().st_size / 1e6
+    return f"{os.fspath(filepath)} is written, {megabytes:.1f} MB:\n{_describe(portable)}"
+
+
+def _convert(portable: Portable) -> bytes:
+    # Without an object that tracks it, a function loses the names of its inputs and outputs.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([portable.function], tf.Module())
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter.convert()
+
+
+def _check_operators(content: bytes) -> None:
+    """Refuse a model that would not run, or that has lost its weights."""
+    used = operators(content)
+    wrong = sorted(name for name in used if name.startswith("custom ") or "VARIABLE" in name)
+    if wrong:
+        raise ValueError(
+            f"The model was not written: it would hold {', '.join(wrong)}. Weights have to be "
+            "constants, and layers of your own have to keep to the ops that LiteRT knows."
+        )
+
+
+def _describe(portable: Portable) -> str:
+    function = portable.function
+    lines = []
+    for side, specs in (
+        ("in ", function.structured_input_signature[1]),
+        ("out", function.structured_outputs),
+    ):
+        for name, spec in sorted(specs.items()):
+            lines.append(f"  {side} {name}: {spec.dtype.name} {spec.shape.as_list()}")
+    return "\n".join(lines)
