@@ -6,6 +6,7 @@ import tensorflow as tf
 from mrcnn_tf.boxes import decode_boxes, from_inclusive, to_inclusive
 from mrcnn_tf.layers.detections import padded_detections
 from mrcnn_tf.ops import nms
+from mrcnn_tf.ops.shapes import gather_rows
 
 
 @keras.saving.register_keras_serializable(package="mrcnn_tf")
@@ -70,9 +71,7 @@ class BestClassDetections(keras.layers.Layer):
         indices, num_detections = nms(
             boxes, scores, classes, self.nms_threshold, tf.float32.min, self.max_detections
         )
-        boxes, classes, scores = (
-            tf.gather(rows, indices, batch_dims=1) for rows in (boxes, classes, scores)
-        )
+        boxes, classes, scores = (gather_rows(rows, indices) for rows in (boxes, classes, scores))
         return padded_detections(from_inclusive(boxes), classes, scores, num_detections)
 
     def get_config(self):

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from mrcnn_tf.boxes import clip_boxes, decode_boxes
 from mrcnn_tf.ops import nms, soft_nms
+from mrcnn_tf.ops.shapes import gather_rows
 
 NMS_METHODS = ("hard", "soft_linear", "soft_gaussian")
 
@@ -85,7 +86,7 @@ class Detections(keras.layers.Layer):
         is_box = (sides > 0) & (sides >= self.min_size)
         scores = tf.where(tf.reduce_all(is_box, axis=-1), scores, 0.0)
         indices, scores, num_detections = self._suppress(boxes, scores, classes)
-        boxes, classes = (tf.gather(rows, indices, batch_dims=1) for rows in (boxes, classes))
+        boxes, classes = (gather_rows(rows, indices) for rows in (boxes, classes))
         return padded_detections(boxes, classes, scores, num_detections)
 
     def _suppress(self, boxes, scores, classes):
@@ -96,7 +97,7 @@ class Detections(keras.layers.Layer):
         }
         if self.nms_method == "hard":
             indices, count = nms(boxes, scores, classes, **options)
-            return indices, tf.gather(scores, indices, batch_dims=1), count
+            return indices, gather_rows(scores, indices), count
         method = self.nms_method.removeprefix("soft_")
         return soft_nms(boxes, scores, classes, method, self.nms_sigma, **options)
 

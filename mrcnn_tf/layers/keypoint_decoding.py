@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from mrcnn_tf.ops.shapes import gather_rows
+
 KEYPOINT_DECODINGS = ("grid", "torchvision", "detectron2")
 
 
@@ -84,7 +86,7 @@ def _best_cells(maps, height: int, width: int):
 
     def logit(y, x):
         y, x = tf.clip_by_value(y, 0, height - 1), tf.clip_by_value(x, 0, width - 1)
-        return tf.gather(flat, (y * width + x)[:, None], batch_dims=1)[:, 0]
+        return gather_rows(flat, (y * width + x)[:, None])[:, 0]
 
     best = logit(y, x)
     offset_x = _vertex(logit(y, x - 1), best, logit(y, x + 1))

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from mrcnn_tf.ops.implementation import compiled_ops
-from mrcnn_tf.ops.shapes import check_rank, dimensions, finite
+from mrcnn_tf.ops.shapes import check_rank, dimensions, finite, gather_rows
 
 
 def nms(
@@ -107,8 +107,8 @@ def without_unusable(boxes, scores):
 def take_best(boxes, scores, classes, wanted: int):
     """The `wanted` best boxes of each image, or all if there are fewer, and which they were."""
     scores, order = tf.math.top_k(scores, k=tf.minimum(wanted, tf.shape(scores)[1]))
-    boxes = tf.gather(boxes, order, batch_dims=1)
-    return boxes, scores, tf.gather(classes, order, batch_dims=1), order
+    boxes = gather_rows(boxes, order)
+    return boxes, scores, gather_rows(classes, order), order
 
 
 def _plain(boxes, scores, classes, iou_threshold, score_threshold, max_output, pre_nms_top_n):
@@ -119,7 +119,7 @@ def _plain(boxes, scores, classes, iou_threshold, score_threshold, max_output, p
     boxes, scores, classes, order = take_best(boxes, scores, classes, pre_nms_top_n)
     places, count = _suppress(boxes, scores, classes, iou_threshold, score_threshold, max_output)
     # A place that is never looked up stands behind, so that no boxes at all are no special case.
-    indices = tf.gather(tf.pad(order, [[0, 0], [0, 1]]), places, batch_dims=1)
+    indices = gather_rows(tf.pad(order, [[0, 0], [0, 1]]), places)
     return tf.where(tf.range(max_output)[None] < count[:, None], indices, 0), count
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from mrcnn_tf.boxes import clip_boxes, decode_boxes
 from mrcnn_tf.ops.implementation import compiled_ops
 from mrcnn_tf.ops.nms import nms
-from mrcnn_tf.ops.shapes import check_rank, finite
+from mrcnn_tf.ops.shapes import check_rank, finite, gather_rows
 
 
 def proposals(
@@ -112,7 +112,7 @@ def _plain(
         level_scores, indices = tf.math.top_k(
             usable, k=tf.minimum(pre_nms_top_n, tf.shape(usable)[1])
         )
-        chosen = tf.gather(level_deltas, indices, batch_dims=1)
+        chosen = gather_rows(level_deltas, indices)
         boxes.append(decode_boxes(chosen, tf.gather(level_anchors, indices)))
         scores.append(level_scores)
         levels.append(tf.zeros_like(indices) + level)
@@ -128,6 +128,6 @@ def _plain(
     levels = tf.pad(tf.concat(levels, axis=1), [[0, 0], [0, 1]])
     indices, count = nms(boxes, scores, levels, nms_threshold, lowest, post_nms_top_n)
     is_kept = tf.range(post_nms_top_n)[None] < count[:, None]
-    boxes = tf.where(is_kept[..., None], tf.gather(boxes, indices, batch_dims=1), 0.0)
-    scores = tf.where(is_kept, tf.gather(scores, indices, batch_dims=1), -float("inf"))
+    boxes = tf.where(is_kept[..., None], gather_rows(boxes, indices), 0.0)
+    scores = tf.where(is_kept, gather_rows(scores, indices), -float("inf"))
     return boxes, scores, count

@@ -26,3 +26,20 @@ def check_rank(name: str, tensor: tf.Tensor, *ranks: int, last: int | None = Non
         raise ValueError(f"{name} must end in a dimension of {last}, got shape {shape}")
     expected = " or ".join(str(rank) for rank in ranks)
     raise ValueError(f"{name} must have {expected} dimensions, got shape {shape}")
+
+
+def gather_rows(rows: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """`tf.gather(rows, indices, batch_dims=1)`, as a gather from all rows laid end to end.
+
+    OpenVINO crashes on the former when it knows the shapes.
+
+    Args:
+        rows: `[B, N, ...]`.
+        indices: `[B, M]` int32, each below N.
+
+    Returns:
+        `[B, M, ...]`.
+    """
+    batch, count, *rest = dimensions(rows)
+    first = tf.range(batch)[:, None] * count
+    return tf.gather(tf.reshape(rows, [-1, *rest]), indices + first)
