@@ -245,7 +245,7 @@ def _split(word: str) -> tuple[str, str, typing.Any]:
 
 
 def _literal(text: str):
-    words = {"true": True, "false": False, "none": None}
+    words = {"true": True, "false": False, "none": None, "null": None}
     if text.lower() in words:
         return words[text.lower()]
     try:

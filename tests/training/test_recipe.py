@@ -18,6 +18,7 @@ def test_settings_reach_the_recipe_or_the_model_or_both():
     assert isinstance(recipe.learning_rate, float)
     assert options == {"fpn_channels": 64, "anchor_sizes": (8, 16, 32, 64, 128), "seed": 7}
     assert parse_settings(["steps=none"], MaskRCNN)[0].steps is None
+    assert parse_settings(["weights=null"], MaskRCNN)[0].weights is None
 
 
 @pytest.mark.parametrize(
