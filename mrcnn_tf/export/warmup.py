@@ -134,7 +134,7 @@ def _on_canvas(photo, size) -> tuple[np.ndarray, list[int]]:
     height, width = (
         own if side is None else side for own, side in zip(photo.shape, size, strict=False)
     )
-    canvas = np.zeros([height, width, 3], photo.dtype)
+    canvas = np.full([height, width, 3], photo[-1, -1], photo.dtype)
     part = photo[:height, :width]
     canvas[: part.shape[0], : part.shape[1]] = part
     return canvas, list(part.shape[:2])
