@@ -8,6 +8,7 @@ examples:
   mrcnn-tf export runs/first/best.keras nuclei/1
   mrcnn-tf export runs/first/best.keras nuclei/1 --overwrite --size 480 640
   mrcnn-tf export runs/first/best.keras nuclei.tflite --format litert --size 480 640
+  mrcnn-tf export runs/first/best.keras nuclei.onnx --format onnx --size 480 640
 
   mrcnn-tf export runs/first/best.keras nuclei/2 --masks rle --warmup a.jpg b.jpg
 
@@ -21,6 +22,8 @@ Class names and category ids are in OUT/assets/labels.json.
 formats:
   saved_model   of core TensorFlow ops, for TF Serving and programs that have TensorFlow; OUT is
                 <name>/<integer> for TF Serving
+  onnx          an .onnx file for onnxruntime and others, for any number of images at a time;
+                needs pip install 'mrcnn-tf[onnx]'
   litert        a .tflite file of LiteRT's built-in operators, for phones, small computers and the
                 browser; one image at a time, of --size at most
 """
@@ -38,6 +41,16 @@ _OPTIONS = {
         "choices": ("boxes", "image", "rle"),
         "help": "of a SavedModel: 28 x 28 probabilities in the box, pasted to the size of the "
         "image, or COCO's run lengths; default: boxes",
+    },
+    "batch": {
+        "type": int,
+        "metavar": "N",
+        "help": "of ONNX: images at a time; default: any number",
+    },
+    "opset": {
+        "type": int,
+        "metavar": "N",
+        "help": "of ONNX: version of its operators, 13 to 18; default: 18",
     },
     "weights_dtype": {
         "choices": ("float32", "bfloat16"),

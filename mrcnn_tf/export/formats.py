@@ -33,6 +33,7 @@ class Format:
 FORMATS = {
     "saved_model": Format("saved_model:save_saved_model", "saved_model.pb"),
     "litert": Format("litert:save_litert", None),
+    "onnx": Format("onnx:save_onnx", None),
 }
 # Keras's name and ours.
 _ALIASES = {"tf_saved_model": "saved_model"}
