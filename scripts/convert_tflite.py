@@ -4,6 +4,8 @@ examples:
   python scripts/convert_tflite.py runs/first/best.keras nuclei.tflite
   python scripts/convert_tflite.py runs/first/best.keras nuclei.tflite --size 480 640
   python scripts/convert_tflite.py nuclei/1 nuclei.tflite --overwrite
+  python scripts/convert_tflite.py nuclei/1 half.tflite --precision float16
+  python scripts/convert_tflite.py nuclei/1 small.tflite --precision int8 --calibration coco/val
 """
 
 import argparse

@@ -9,6 +9,8 @@ examples:
   mrcnn-tf export runs/first/best.keras nuclei/1 --overwrite --size 480 640
   mrcnn-tf export runs/first/best.keras nuclei.tflite --format litert --size 480 640
   mrcnn-tf export runs/first/best.keras nuclei.onnx --format onnx --size 480 640
+  mrcnn-tf export runs/first/best.keras small.tflite --format litert --precision int8 \\
+      --calibration coco/val
 
   mrcnn-tf export runs/first/best.keras nuclei/2 --masks rle --warmup a.jpg b.jpg
 
@@ -59,6 +61,16 @@ _OPTIONS = {
     "custom_ops": {
         "action": "store_true",
         "help": "a SavedModel of this package's compiled ops, for a server that links them",
+    },
+    "precision": {
+        "choices": ("float32", "float16", "dynamic_int8", "int8"),
+        "help": "of the convolutions in a .tflite file; all but float32 need pip install "
+        "'mrcnn-tf[litert]'; default: float32",
+    },
+    "calibration": {
+        "nargs": "+",
+        "metavar": "IMAGE",
+        "help": "of --precision int8: image files or folders of them, as the model will see them",
     },
     "warmup": {
         "nargs": "*",

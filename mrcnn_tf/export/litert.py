@@ -1,12 +1,14 @@
 """LiteRT, also known as TensorFlow Lite: for phones, small computers and the browser."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from mrcnn_tf.export.litert_file import add_metadata, operators
+from mrcnn_tf.export.litert_quantize import check_precision, quantize
 from mrcnn_tf.export.portable import Portable, read_portable
 from mrcnn_tf.export.target import replacing
 
@@ -16,6 +18,8 @@ def save_litert(
     filepath: str | os.PathLike,
     *,
     size: tuple[int, int] | None = None,
+    precision: str = "float32",
+    calibration: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
     overwrite: bool = True,
 ) -> str:
     """Write a `.tflite` file of operators that are built into LiteRT, for one image at a time.
@@ -30,6 +34,10 @@ def save_litert(
         filepath: the file to write, `*.tflite`; missing folders are made.
         size: height and width of the canvas in pixels, see `portable_function`; default: the
             model's `image_size`.
+        precision: `"float32"`; `"float16"`, half the size; `"dynamic_int8"`, a quarter, features
+            are rounded while the model runs; `"int8"`, convolutions on integers. Whatever is no
+            convolution or dense layer is float32 always, see `quantize`.
+        calibration: of `"int8"`: image files or folders of them, as the model will see them.
         overwrite: replace a file that stands there already.
 
     Returns:
@@ -37,20 +45,24 @@ def save_litert(
 
     Raises:
         FileExistsError: there is a file and `overwrite` is False, or there is a folder.
-        ValueError: the path is not a local one or does not end in `.tflite`, or the model is one
-            that LiteRT cannot run.
+        FileNotFoundError: there is no such source, or an image for the calibration is missing.
+        ModuleNotFoundError: `ai-edge-quantizer`, which other precisions need, is not installed.
+        ValueError: the path is not a local one or does not end in `.tflite`, the model is one that
+            LiteRT cannot run, or `precision` and `calibration` do not fit.
 
     Example:
 
     ```python
     save_litert("runs/first/best.keras", "bolts.tflite", size=(480, 640))
+    save_litert("runs/first/best.keras", "small.tflite", precision="int8", calibration="images")
     ```
     """
     if Path(filepath).suffix != ".tflite":
         raise ValueError(f"{os.fspath(filepath)} must end in .tflite.")
+    images = check_precision(precision, calibration)
     with replacing(filepath, overwrite) as file:
         portable = read_portable(source, size)
-        content = _convert(portable)
+        content = quantize(_convert(portable), precision, images, portable.size)
         _check_operators(content)
         file.write_bytes(add_metadata(content, portable.labels, Path(filepath).stem))
         megabytes = file.stat().st_size / 1e6

@@ -9,6 +9,7 @@ import typing
 import zipfile
 
 import flatbuffers
+import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 # Of the metadata schema of tflite-support, which is no dependency: https://github.com/tensorflow/
@@ -44,6 +45,19 @@ def operators(content: bytes) -> set[str]:
     return used
 
 
+def unpack(content: bytes) -> schema.ModelT:
+    """The model in the bytes of a file, with all of its constants in it.
+
+    AI Edge Quantizer leaves constants behind the flatbuffer, and packing would lose them.
+    """
+    model = schema.ModelT.InitFromPackedBuf(content)
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 1 stands for no constant
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
+    return model
+
+
 def add_metadata(content: bytes, labels: dict[str, typing.Any], name: str) -> bytes:
     """The bytes of a model, with names, descriptions and labels.
 
@@ -56,7 +70,7 @@ def add_metadata(content: bytes, labels: dict[str, typing.Any], name: str) -> by
         labels: see `model_labels`.
         name: of the model, for people.
     """
-    model = schema.ModelT.InitFromPackedBuf(content)
+    model = unpack(content)
     metadata = schema.MetadataT()
     metadata.name, metadata.buffer = _METADATA, len(model.buffers)
     buffer = schema.BufferT()

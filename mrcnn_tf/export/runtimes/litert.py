@@ -18,7 +18,7 @@ class LiteRTRuntime(Runtime):
         threads: of the interpreter; default: one for each processor.
 
     Raises:
-        ImportError: `ai-edge-litert` is not installed.
+        ModuleNotFoundError: `ai-edge-litert` is not installed.
         FileNotFoundError: there is no such file.
         ValueError: the file was not written by `export`.
 
@@ -34,7 +34,7 @@ class LiteRTRuntime(Runtime):
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise ImportError(
+            raise ModuleNotFoundError(
                 f"To run {os.fspath(filepath)}, install ai-edge-litert: "
                 'pip install "mrcnn-tf[litert]"'
             ) from error

@@ -28,5 +28,7 @@ def test_what_is_missing_is_named(litert_file, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="There is no file .*bolts.tflite"):
         LiteRTRuntime(tmp_path / "bolts.tflite")
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    with pytest.raises(ImportError, match=r'cells.tflite.* pip install "mrcnn-tf\[litert\]"'):
+    with pytest.raises(
+        ModuleNotFoundError, match=r'cells.tflite.* pip install "mrcnn-tf\[litert\]"'
+    ):
         LiteRTRuntime(litert_file)
