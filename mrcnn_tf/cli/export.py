@@ -11,6 +11,7 @@ examples:
   mrcnn-tf export runs/first/best.keras nuclei.onnx --format onnx --size 480 640
   mrcnn-tf export runs/first/best.keras small.tflite --format litert --precision int8 \\
       --calibration coco/val
+  mrcnn-tf export runs/first/best.keras site --format web --title Nuclei --samples val/*.png
 
   mrcnn-tf export runs/first/best.keras nuclei/2 --masks rle --warmup a.jpg b.jpg
 
@@ -26,6 +27,8 @@ formats:
                 <name>/<integer> for TF Serving
   onnx          an .onnx file for onnxruntime and others, for any number of images at a time;
                 needs pip install 'mrcnn-tf[onnx]'
+  web           a folder with a page that finds objects in pictures and in what the camera sees,
+                in the browser; any server of files serves it. Needs npm once
   litert        a .tflite file of LiteRT's built-in operators, for phones, small computers and the
                 browser; one image at a time, of --size at most
 """
@@ -38,6 +41,16 @@ _OPTIONS = {
         "metavar": ("H", "W"),
         "help": "height and width of the canvas that images lie on, in formats of fixed shapes and "
         "in the signature 'portable'; default: the model's image_size",
+    },
+    "title": {"help": "of a web page; default: the name of the folder"},
+    "samples": {
+        "nargs": "+",
+        "metavar": "IMAGE",
+        "help": "pictures that a web page offers as examples",
+    },
+    "fallback": {
+        "action": "store_true",
+        "help": "add the model for TF.js to a web page, for browsers that cannot run LiteRT.js",
     },
     "masks": {
         "choices": ("boxes", "image", "rle"),

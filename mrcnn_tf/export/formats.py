@@ -34,6 +34,7 @@ FORMATS = {
     "saved_model": Format("saved_model:save_saved_model", "saved_model.pb"),
     "litert": Format("litert:save_litert", None),
     "onnx": Format("onnx:save_onnx", None),
+    "web": Format("web:save_web", "detector.json"),
 }
 # Keras's name and ours.
 _ALIASES = {"tf_saved_model": "saved_model"}

@@ -118,7 +118,7 @@ def check_portable(model: keras.Model, size: tuple[int, int] | None = None) -> t
 
 
 def read_portable(
-    source: keras.Model | str | os.PathLike,
+    source: keras.Model | Portable | str | os.PathLike,
     size: tuple[int, int] | None = None,
     batch: int | None = 1,
     dtype: tf.DType = tf.uint8,
@@ -127,7 +127,8 @@ def read_portable(
 
     Args:
         source: a `MaskRCNN`, a `.keras` file, a preset's name, or a SavedModel written by `export`,
-            which carries this function already, for batches of one image.
+            which carries this function already, for batches of one image; or what an earlier call
+            gave, for several formats of one model.
         size: see `portable_function`.
         batch: likewise.
         dtype: likewise.
@@ -137,6 +138,9 @@ def read_portable(
         ValueError: the source is none of these, or a SavedModel that has the function with other
             arguments or not at all.
     """
+    if isinstance(source, Portable):
+        _check_images(source.function, size, batch, dtype, "The Portable")
+        return source
     if not isinstance(source, keras.Model) and (Path(source) / "saved_model.pb").is_file():
         return _of_saved_model(Path(source), size, batch, dtype)
     model = source if isinstance(source, keras.Model) else read_model(source)
@@ -170,14 +174,18 @@ def _of_saved_model(folder, size, batch, dtype):
             f"{folder} has no signature {SIGNATURE!r}: it was written by an older version or holds "
             "a model that other formats cannot express. Export it again from the .keras file."
         )
+    _check_images(function, size, batch, dtype, folder)
+    return _frozen(function, json.loads((folder / LABELS).read_text(encoding="utf-8")))
+
+
+def _check_images(function, size, batch, dtype, holder) -> None:
     images = function.structured_input_signature[1]["images"]
     wanted = tf.TensorSpec([batch, *(size or images.shape[1:3]), 3], dtype)
     if (images.shape.as_list(), images.dtype) != (wanted.shape.as_list(), wanted.dtype):
         raise ValueError(
-            f"{folder} holds the function for images {images.dtype.name} {images.shape}, and "
+            f"{holder} holds the function for images {images.dtype.name} {images.shape}, and "
             f"{dtype.name} {wanted.shape} is asked for: give the .keras file instead."
         )
-    return _frozen(function, json.loads((folder / LABELS).read_text(encoding="utf-8")))
 
 
 def _frozen(function, labels) -> Portable:

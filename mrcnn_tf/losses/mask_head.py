@@ -31,5 +31,5 @@ def select_class(logits: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     num_maps = logits.shape[-1]
     if num_maps == 1:
         return logits[..., 0]
-    one_hot = tf.one_hot(tf.clip_by_value(classes, 0, num_maps - 1), num_maps, dtype=logits.dtype)
+    one_hot = tf.one_hot(tf.maximum(classes, 0), num_maps, dtype=logits.dtype)
     return tf.einsum("bphwk,bpk->bphw", logits, one_hot)

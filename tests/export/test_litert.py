@@ -11,6 +11,7 @@ from mrcnn_tf.export import model_labels, save_litert
 from mrcnn_tf.export.litert import _check_operators
 from mrcnn_tf.export.litert_file import operators, read_labels
 from mrcnn_tf.export.runtimes import SavedModelRuntime
+from mrcnn_tf.losses.mask_head import select_class
 from mrcnn_tf.models import MatterportMaskRCNN
 
 from .conftest import blocks
@@ -53,6 +54,21 @@ def test_a_model_that_would_not_run_is_refused():
         _check_operators(
             converted(lambda x: tf.linalg.cholesky(tf.linalg.diag(x)), [builtins, flex])
         )
+
+
+def test_a_model_of_seven_classes_converts():
+    # A clip of integers between 0 and 6 would become Relu6, which LiteRT has for floats alone.
+    @tf.function(input_signature=[tf.TensorSpec([1, 2, 4, 4, 7]), tf.TensorSpec([1, 2], tf.int32)])
+    def select(logits, classes):
+        return {"maps": select_class(logits, classes)}
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [select.get_concrete_function()], tf.Module()
+    )
+    assert operators(converter.convert()) - listed("litert_builtins.txt") == set()
+    logits = np.random.default_rng(0).normal(size=[1, 2, 4, 4, 7]).astype(np.float32)
+    maps = select(logits, tf.constant([[6, -1]]))["maps"]
+    np.testing.assert_array_equal(maps[0], [logits[0, 0, ..., 6], logits[0, 1, ..., 0]])
 
 
 def test_metadata_as_its_readers_expect_it(litert_file, tiny_model):

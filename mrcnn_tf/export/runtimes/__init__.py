@@ -3,5 +3,6 @@
 from mrcnn_tf.export.runtimes.litert import LiteRTRuntime
 from mrcnn_tf.export.runtimes.runtime import Runtime
 from mrcnn_tf.export.runtimes.saved_model import SavedModelRuntime
+from mrcnn_tf.export.runtimes.web import WebRuntime
 
-__all__ = ["LiteRTRuntime", "Runtime", "SavedModelRuntime"]
+__all__ = ["LiteRTRuntime", "Runtime", "SavedModelRuntime", "WebRuntime"]
