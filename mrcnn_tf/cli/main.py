@@ -21,6 +21,7 @@ VERBS = {
         "make a model from torchvision's or Detectron2's weights",
     ),
     "export": ("mrcnn_tf.cli.export", "write a SavedModel for serving"),
+    "verify": ("mrcnn_tf.cli.verify", "compare an exported model with the model it was made from"),
     "benchmark": ("mrcnn_tf.cli.benchmark", "time ops, models and data beside other libraries'"),
     "info": ("mrcnn_tf.cli.info", "show versions, compiled ops, devices and recipes"),
 }
