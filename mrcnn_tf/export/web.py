@@ -13,6 +13,7 @@ import keras
 from PIL import Image
 
 from mrcnn_tf.export.litert import save_litert
+from mrcnn_tf.export.litert_quantize import check_precision
 from mrcnn_tf.export.portable import read_portable
 from mrcnn_tf.export.target import check_target, replacing
 from mrcnn_tf.export.web_vendor import copy_engine, fetch_engine
@@ -27,6 +28,8 @@ def save_web(
     filepath: str | os.PathLike,
     *,
     size: tuple[int, int] | None = None,
+    precision: str = "float32",
+    calibration: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
     title: str | None = None,
     samples: Sequence[str | os.PathLike] = (),
     fallback: bool = False,
@@ -43,6 +46,8 @@ def save_web(
         filepath: the folder to write; missing parents are made.
         size: height and width of the model's canvas in pixels, see `portable_function`; default:
             the model's `image_size`. Pictures are shrunk to fit it.
+        precision: of the model, see `save_litert`: a smaller file is there sooner.
+        calibration: likewise.
         title: of the page; default: the name of the folder.
         samples: pictures that the page offers as examples.
         fallback: add the model for TF.js, too, which runs where LiteRT.js does not start: in
@@ -55,8 +60,9 @@ def save_web(
     Raises:
         FileExistsError: see `check_target`.
         FileNotFoundError: there is no such source or sample, or see `npm_packages`.
+        ModuleNotFoundError: see `save_litert`.
         OSError: see `npm_packages`.
-        ValueError: see `read_portable`, or a sample is no picture that browsers can show.
+        ValueError: see `save_litert`, or a sample is no picture that browsers can show.
 
     Example:
 
@@ -65,6 +71,7 @@ def save_web(
     ```
     """
     check_target(filepath, overwrite, MARKER)
+    check_precision(precision, calibration)
     samples = [Path(sample) for sample in samples]
     for sample in samples:
         _check_sample(sample)
@@ -81,7 +88,7 @@ def save_web(
         (folder / "vendor").mkdir()
         for engine in engines:
             copy_engine(engine["name"], folder / "vendor")
-        save_litert(portable, folder / "model.tflite")
+        save_litert(portable, folder / "model.tflite", precision=precision, calibration=calibration)
         if fallback:
             from mrcnn_tf.export.tfjs import save_tfjs
 

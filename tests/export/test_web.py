@@ -207,6 +207,8 @@ def test_what_is_refused_before_any_work(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "scan.tif")
     with pytest.raises(ValueError, match="scan.tif is TIFF: examples have to be .*PNG, JPEG"):
         save(samples=[tmp_path / "scan.tif"])
+    with pytest.raises(ValueError, match="precision='half' must be one of float32"):
+        save(precision="half")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "photo.jpg").touch()
     with pytest.raises(FileExistsError, match="holds no detector.json"):

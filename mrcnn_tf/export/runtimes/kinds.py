@@ -39,12 +39,14 @@ class Entry:
 # How each kind of export is known: by a file in its folder, or by the end of its own name.
 KINDS: dict[str, Callable[[Path], bool]] = {
     "saved_model": lambda path: (path / "saved_model.pb").is_file(),
+    "web": lambda path: (path / "detector.json").is_file(),
     "litert": lambda path: path.suffix == ".tflite",
     "onnx": lambda path: path.suffix == ".onnx",
 }
 RUNTIMES = {
     "tensorflow": Entry("saved_model", "saved_model:SavedModelRuntime"),
     "openvino": Entry("saved_model", "openvino:OpenVinoRuntime"),
+    "chromium": Entry("web", "web:WebRuntime"),
     "litert": Entry("litert", "litert:LiteRTRuntime"),
     "onnxruntime": Entry("onnx", "onnx:OnnxRuntime"),
 }
@@ -63,8 +65,8 @@ def kind_of(path: str | os.PathLike) -> str:
         if is_one(Path(path)):
             return kind
     raise ValueError(
-        f"{os.fspath(path)} is nothing that export writes: a folder with saved_model.pb, or a file "
-        "that ends in .tflite or .onnx."
+        f"{os.fspath(path)} is nothing that export writes: a folder with saved_model.pb or "
+        "detector.json, or a file that ends in .tflite or .onnx."
     )
 
 

@@ -99,7 +99,7 @@ export class Panel {
   listShown() {
     const rows = this.shown.map(({ name, score, box }) => {
       const row = document.createElement("tr");
-      const texts = [name, score.toFixed(3), box.map((value) => value.toFixed(1)).join(", ")];
+      const texts = [name, score.toFixed(3), box.map((value) => Math.round(value)).join(", ")];
       for (const textContent of texts) {
         row.append(Object.assign(document.createElement("td"), { textContent }));
       }
