@@ -12,6 +12,7 @@ examples:
   mrcnn-tf export runs/first/best.keras small.tflite --format litert --precision int8 \\
       --calibration coco/val
   mrcnn-tf export runs/first/best.keras site --format web --title Nuclei --samples val/*.png
+  mrcnn-tf export runs/first/best.keras nuclei-tfjs --format tfjs --size 480 640
 
   mrcnn-tf export runs/first/best.keras nuclei/2 --masks rle --warmup a.jpg b.jpg
 
@@ -31,6 +32,8 @@ formats:
                 in the browser; any server of files serves it. Needs npm once
   litert        a .tflite file of LiteRT's built-in operators, for phones, small computers and the
                 browser; one image at a time, of --size at most
+  tfjs          a folder for TensorFlow.js, in browsers and Node.js; likewise. The first export
+                installs the converter, 3 GB, into ~/.cache/mrcnn-tf
 """
 
 # Options by the name of the argument that they are; a format has those that its function takes.
@@ -66,6 +69,11 @@ _OPTIONS = {
         "type": int,
         "metavar": "N",
         "help": "of ONNX: version of its operators, 13 to 18; default: 18",
+    },
+    "shard_bytes": {
+        "type": int,
+        "metavar": "N",
+        "help": "of TensorFlow.js: largest size of a file of weights; default: 4194304",
     },
     "weights_dtype": {
         "choices": ("float32", "bfloat16"),

@@ -9,6 +9,7 @@ from mrcnn_tf.export.serving import SIGNATURES, images_spec, serving_functions, 
 from mrcnn_tf.export.signatures import custom_ops, describe_saved_model
 from mrcnn_tf.export.stored_weights import StoredWeights
 from mrcnn_tf.export.target import check_target
+from mrcnn_tf.export.tfjs import save_tfjs
 from mrcnn_tf.export.web import save_web
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "read_portable",
     "save_litert",
     "save_saved_model",
+    "save_tfjs",
     "save_web",
     "serving_functions",
     "trace_model",

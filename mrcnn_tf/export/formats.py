@@ -35,6 +35,7 @@ FORMATS = {
     "litert": Format("litert:save_litert", None),
     "onnx": Format("onnx:save_onnx", None),
     "web": Format("web:save_web", "detector.json"),
+    "tfjs": Format("tfjs:save_tfjs", "model.json"),
 }
 # Keras's name and ours.
 _ALIASES = {"tf_saved_model": "saved_model"}

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from mrcnn_tf.ops.shapes import gather_rows
+from mrcnn_tf.ops.shapes import gather_rows, one_hot
 
 KEYPOINT_DECODINGS = ("grid", "torchvision", "detectron2")
 
@@ -147,5 +147,5 @@ def _cubic(pixels, cells: int):
         else:
             weight = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
         cell = tf.clip_by_value(tf.cast(first, tf.int32) + tap, 0, cells - 1)
-        weights += tf.one_hot(cell, cells) * weight[:, None]
+        weights += one_hot(cell, cells, tf.float32) * weight[:, None]
     return weights

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from mrcnn_tf import replicas
+from mrcnn_tf.ops.shapes import one_hot
 
 
 def mask_loss(
@@ -28,8 +29,12 @@ def mask_loss(
 
 def select_class(logits: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     """The maps `[B, P, h, w]` of each row's class out of `logits [B, P, h, w, K]`."""
-    num_maps = logits.shape[-1]
+    height, width, num_maps = logits.shape[2:]
     if num_maps == 1:
         return logits[..., 0]
-    one_hot = tf.one_hot(tf.maximum(classes, 0), num_maps, dtype=logits.dtype)
-    return tf.einsum("bphwk,bpk->bphw", logits, one_hot)
+    chosen = one_hot(tf.maximum(classes, 0), num_maps, logits.dtype)
+    rows = tf.shape(classes)
+    maps = tf.reshape(logits, tf.concat([rows, [height * width, num_maps]], axis=0))
+    # No einsum, which TensorFlow.js does not have in WebAssembly.
+    maps = tf.linalg.matvec(maps, chosen)  # [B, P, h * w]
+    return tf.reshape(maps, tf.concat([rows, [height, width]], axis=0))

@@ -43,3 +43,11 @@ def gather_rows(rows: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
     batch, count, *rest = dimensions(rows)
     first = tf.range(batch)[:, None] * count
     return tf.gather(tf.reshape(rows, [-1, *rest]), indices + first)
+
+
+def one_hot(indices: tf.Tensor, depth: int, dtype: tf.DType) -> tf.Tensor:
+    """`tf.one_hot(indices, depth, dtype=dtype)` of int32, as a comparison.
+
+    TensorFlow.js in WebAssembly writes the ones of the former as integers, whatever the dtype.
+    """
+    return tf.cast(indices[..., None] == tf.range(depth), dtype)

@@ -28,7 +28,7 @@ class Entry:
 
         Raises:
             ImportError: what runs it is not installed.
-            FileNotFoundError: there is no such export.
+            OSError: there is no such export, or no such program, or it could not be fetched.
             ValueError: it was not written by `export`.
         """
         module, name = self.target.split(":")
@@ -40,6 +40,7 @@ class Entry:
 KINDS: dict[str, Callable[[Path], bool]] = {
     "saved_model": lambda path: (path / "saved_model.pb").is_file(),
     "web": lambda path: (path / "detector.json").is_file(),
+    "tfjs": lambda path: (path / "model.json").is_file(),
     "litert": lambda path: path.suffix == ".tflite",
     "onnx": lambda path: path.suffix == ".onnx",
 }
@@ -47,6 +48,8 @@ RUNTIMES = {
     "tensorflow": Entry("saved_model", "saved_model:SavedModelRuntime"),
     "openvino": Entry("saved_model", "openvino:OpenVinoRuntime"),
     "chromium": Entry("web", "web:WebRuntime"),
+    "tfjs-node": Entry("tfjs", "tfjs:TfjsNodeRuntime"),
+    "tfjs-chromium": Entry("tfjs", "tfjs:TfjsChromiumRuntime"),
     "litert": Entry("litert", "litert:LiteRTRuntime"),
     "onnxruntime": Entry("onnx", "onnx:OnnxRuntime"),
 }
@@ -66,7 +69,7 @@ def kind_of(path: str | os.PathLike) -> str:
             return kind
     raise ValueError(
         f"{os.fspath(path)} is nothing that export writes: a folder with saved_model.pb or "
-        "detector.json, or a file that ends in .tflite or .onnx."
+        "model.json or detector.json, or a file that ends in .tflite or .onnx."
     )
 
 

@@ -12,6 +12,8 @@ def test_exports_are_known_by_their_files(exported, tmp_path):
         assert kind_of(tmp_path / name) == kind
     with pytest.raises(ValueError, match="is nothing that export writes"):
         kind_of(tmp_path)
+    (tmp_path / "model.json").touch()
+    assert list(runtimes_of(tmp_path)) == ["tfjs-node", "tfjs-chromium"]
     with pytest.raises(FileNotFoundError, match="There is no .*c.onnx"):
         kind_of(tmp_path / "c.onnx")
 
