@@ -22,13 +22,14 @@ ROWS = [
     ["cli"],
 ]
 # Reading data is part of training on it, evaluating on it and drawing it, and training evaluates
-# after each epoch. It starts from presets, and its report draws. Reading is timed, too. Nothing
-# goes the other way.
+# after each epoch. It starts from presets, and its report draws. Reading and exported models are
+# timed, too. Nothing goes the other way.
 EXTRA = {
     ("training", "data"),
     ("evaluation", "data"),
     ("visualize", "data"),
     ("benchmark", "data"),
+    ("benchmark", "export"),
     ("training", "evaluation"),
     ("training", "weights"),
     ("training", "visualize"),

@@ -4,7 +4,7 @@ import argparse
 import itertools
 import os
 
-from mrcnn_tf.cli import benchmark_inference, benchmark_pipeline
+from mrcnn_tf.cli import benchmark_inference, benchmark_pipeline, benchmark_runtimes
 from mrcnn_tf.cli.benchmark_rows import collect_rows
 
 EXAMPLES = """
@@ -15,6 +15,7 @@ examples:
   mrcnn-tf benchmark ops --quick
   mrcnn-tf benchmark inference
   mrcnn-tf benchmark inference --backbone resnet101 --size 640 960 --json figures.json
+  mrcnn-tf benchmark runtimes runs/first/best.keras --size 480 640
   mrcnn-tf benchmark pipeline --data photos --split train --batch-size 4
 
 Ours and the peer take turns on the same inputs, on the CPU with all its cores, each in a process of
@@ -26,6 +27,9 @@ ratio is the peer's time divided by ours, bound the least time that this machine
 inference: a forward pass to boxes and masks beside torchvision's; then with and without a keypoint
 head, and the convolutions of that head alone.
 
+runtimes: a model exported to each format, in the programs that run it, beside TensorFlow with
+compiled ops; all in turns on one generated scene.
+
 pipeline: from image files to batches with masks, beside torchvision's reference pipeline.
 
 cases of ops:
@@ -34,6 +38,7 @@ cases of ops:
 _OPTIONS = {
     "ops": ("cases", "quick"),
     "inference": tuple(benchmark_inference.DEFAULTS),
+    "runtimes": benchmark_runtimes.OPTIONS,
     "pipeline": tuple(benchmark_pipeline.DEFAULTS),
 }
 _HOW_TO_GET_PEERS = (
@@ -74,6 +79,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     )
     benchmark_inference.add_options(parser)
     benchmark_pipeline.add_options(parser)
+    benchmark_runtimes.add_options(parser)
     parser.set_defaults(run=run)
     return parser
 
@@ -83,20 +89,28 @@ def run(args: argparse.Namespace) -> int:
 
     for name in dict.fromkeys(itertools.chain(*_OPTIONS.values())):
         if name not in _OPTIONS[args.what] and getattr(args, name) is not None:
-            raise ValueError(f"--{name.replace('_', '-')} is no option of benchmark {args.what}")
+            option = "MODEL" if name == "model" else f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} is no option of benchmark {args.what}")
+    if args.what == "runtimes":
+        _warn_if_busy()
+        return benchmark_runtimes.run_runtimes(args)
     peers = args.peers or find_peers()
     if args.peers and not os.access(args.peers, os.X_OK):
         raise ValueError(f"--peers: there is no program {args.peers}; see scripts/setup_peers")
     if peers is None:
         print(_HOW_TO_GET_PEERS)
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if busy > 0.5:
-        print(f"other programs keep {busy:.1f} cores busy: the figures will be off, ratios as well")
+    _warn_if_busy()
     if args.what == "inference":
         return benchmark_inference.run_inference(args, peers)
     if args.what == "pipeline":
         return benchmark_pipeline.run_pipeline(args, peers)
     return _run_ops(args, peers)
+
+
+def _warn_if_busy() -> None:
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if busy > 0.5:
+        print(f"other programs keep {busy:.1f} cores busy: the figures will be off, ratios as well")
 
 
 def _run_ops(args: argparse.Namespace, peers) -> int:

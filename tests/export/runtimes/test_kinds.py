@@ -10,6 +10,9 @@ def test_exports_are_known_by_their_files(exported, tmp_path):
     for name, kind in (("a.tflite", "litert"), ("b.onnx", "onnx")):
         (tmp_path / name).touch()
         assert kind_of(tmp_path / name) == kind
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "detector.json").touch()
+    assert kind_of(tmp_path / "site") == "web"
     with pytest.raises(ValueError, match="is nothing that export writes"):
         kind_of(tmp_path)
     (tmp_path / "model.json").touch()
