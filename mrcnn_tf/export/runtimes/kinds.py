@@ -43,7 +43,6 @@ KINDS: dict[str, Callable[[Path], bool]] = {
     "tfjs": lambda path: (path / "model.json").is_file(),
     "litert": lambda path: path.suffix == ".tflite",
     "onnx": lambda path: path.suffix == ".onnx",
-    "web": lambda path: (path / "detector.json").is_file(),
 }
 RUNTIMES = {
     "tensorflow": Entry("saved_model", "saved_model:SavedModelRuntime"),
@@ -53,7 +52,6 @@ RUNTIMES = {
     "tfjs-chromium": Entry("tfjs", "tfjs:TfjsChromiumRuntime"),
     "litert": Entry("litert", "litert:LiteRTRuntime"),
     "onnxruntime": Entry("onnx", "onnx:OnnxRuntime"),
-    "chromium": Entry("web", "web:WebRuntime"),
 }
 
 
