@@ -7,14 +7,13 @@ EXAMPLES = """
 examples:
   mrcnn-tf export runs/first/best.keras nuclei/1
   mrcnn-tf export runs/first/best.keras nuclei/1 --overwrite --size 480 640
+  mrcnn-tf export runs/first/best.keras nuclei/2 --masks rle --warmup a.jpg b.jpg
   mrcnn-tf export runs/first/best.keras nuclei.tflite --format litert --size 480 640
   mrcnn-tf export runs/first/best.keras nuclei.onnx --format onnx --size 480 640
   mrcnn-tf export runs/first/best.keras small.tflite --format litert --precision int8 \\
       --calibration coco/val
   mrcnn-tf export runs/first/best.keras site --format web --title Nuclei --samples val/*.png
   mrcnn-tf export runs/first/best.keras nuclei-tfjs --format tfjs --size 480 640
-
-  mrcnn-tf export runs/first/best.keras nuclei/2 --masks rle --warmup a.jpg b.jpg
 
 OUT is loaded by TensorFlow alone:
 
