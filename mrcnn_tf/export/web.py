@@ -32,7 +32,6 @@ def save_web(
     calibration: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
     title: str | None = None,
     samples: Sequence[str | os.PathLike] = (),
-    fallback: bool = False,
     overwrite: bool = True,
 ) -> str:
     """Write a static page that finds objects in pictures and in what the camera sees.
@@ -50,8 +49,6 @@ def save_web(
         calibration: likewise.
         title: of the page; default: the name of the folder.
         samples: pictures that the page offers as examples.
-        fallback: add the model for TF.js, too, which runs where LiteRT.js does not start: in
-            browsers without SIMD in WebAssembly.
         overwrite: replace a page that stands there already.
 
     Returns:
@@ -76,8 +73,6 @@ def save_web(
     for sample in samples:
         _check_sample(sample)
     engines = [{"name": "litert", "model": "model.tflite"}]
-    if fallback:
-        engines.append({"name": "tfjs", "model": "tfjs/model.json"})
     for engine in engines:
         fetch_engine(engine["name"])  # without npm there is no need to convert
     portable = read_portable(source, size)
@@ -89,10 +84,6 @@ def save_web(
         for engine in engines:
             copy_engine(engine["name"], folder / "vendor")
         save_litert(portable, folder / "model.tflite", precision=precision, calibration=calibration)
-        if fallback:
-            from mrcnn_tf.export.tfjs import save_tfjs
-
-            save_tfjs(portable, folder / "tfjs")
         about = {
             "title": title,
             "size": portable.size,

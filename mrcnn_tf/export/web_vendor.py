@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mrcnn_tf.export.npm_packages import copy_npm_package, npm_packages
 
-_TFJS_VERSION = "4.22.0"
 # Files of every package, by the engine that needs them. Of LiteRT.js's WebAssembly one is loaded:
 # with threads, without, or for browsers without relaxed SIMD.
 _FILES = {
@@ -20,15 +19,6 @@ _FILES = {
         ),
         "@litertjs/wasm-utils@2.5.3": ("dist/bundle.js",),
     },
-    "tfjs": {
-        f"@tensorflow/tfjs-core@{_TFJS_VERSION}": ("dist/tf-core.min.js",),
-        f"@tensorflow/tfjs-converter@{_TFJS_VERSION}": ("dist/tf-converter.min.js",),
-        f"@tensorflow/tfjs-backend-cpu@{_TFJS_VERSION}": ("dist/tf-backend-cpu.min.js",),
-        f"@tensorflow/tfjs-backend-wasm@{_TFJS_VERSION}": (
-            "dist/tf-backend-wasm.min.js",
-            "dist/*.wasm",
-        ),
-    },
 }
 # A browser resolves no names of packages, and import maps do not hold in workers.
 _NAMED_IMPORT = '"@litertjs/wasm-utils"'
@@ -37,7 +27,7 @@ _NOTICE = "// Changed by mrcnn-tf: the import of @litertjs/wasm-utils is a path.
 
 
 def fetch_engine(engine: str) -> Path:
-    """The folder `node_modules` with the packages of an engine, `"litert"` or `"tfjs"`.
+    """The folder `node_modules` with the packages of an engine, `"litert"`.
 
     Raises:
         FileNotFoundError: see `npm_packages`.

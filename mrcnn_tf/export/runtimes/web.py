@@ -43,11 +43,11 @@ class WebRuntime(Runtime):
 
     Args:
         filepath: the folder.
-        engine: `"litert"` or `"tfjs"`; default: what the page takes by itself.
+        engine: `"litert"`; default: what the page takes by itself.
         isolated: serve it with the headers that allow threads, see `FileServer`.
 
     Attributes:
-        engine: what runs the model, `"LiteRT.js"` or `"TF.js (wasm)"`.
+        engine: what runs the model, `"LiteRT.js"`.
         threads: how many it uses.
         page: the `Chromium`.
 

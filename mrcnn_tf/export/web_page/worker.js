@@ -1,9 +1,9 @@
 /* Runs the model apart from the page, so that the page answers meanwhile.
 
-   A classic worker and not a module: LiteRT.js and TF.js load their WebAssembly by importScripts. */
+   A classic worker and not a module: LiteRT.js loads its WebAssembly by importScripts. */
 "use strict";
 
-const ENGINES = { litert: "./litert.js", tfjs: "./tfjs.js" };
+const ENGINES = { litert: "./litert.js" };
 let engine;
 
 async function start({ engines, size }) {
