@@ -121,6 +121,7 @@ def _tell(reason: str | Exception, remedy: str) -> None:
 setup(
     ext_modules=[
         Extension("mrcnn_tf.ops.libmrcnn_ops", sources=[]),
+        Extension("mrcnn_tf.ops.libmrcnn_litert", sources=[]),
         Extension(MODULE, sources=[]),
     ],
     cmdclass={"build_ext": BuildOps, "bdist_wheel": PlatformWheel},

@@ -7,16 +7,12 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <initializer_list>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "../kernels/narrow_float.h"
-#include "../kernels/parallel_for.h"
+#include "../kernels/threads.h"
 
 // numpy.float16, for which pybind11 has no C++ type.
 template <>
@@ -73,48 +69,6 @@ inline int64_t CheckedBoxes(const std::string& name, int64_t count) {
     throw pybind11::value_error(name + " has more rows than an int32 can index");
   }
   return count;
-}
-
-// One thread for each core at most, and none for work that is done sooner than a thread starts.
-inline ParallelFor Threads() {
-  constexpr int64_t kCyclesOfAThread = 200000;
-  ParallelFor parallel_for;
-  parallel_for.num_threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  const int64_t most = parallel_for.num_threads;
-  parallel_for.run = [most](int64_t total, int64_t cycles_per_unit,
-                            const std::function<void(int64_t, int64_t)>& work) {
-    if (total <= 0) return;
-    const int64_t per_thread = kCyclesOfAThread / std::max<int64_t>(cycles_per_unit, 1) + 1;
-    const int64_t threads = std::min(most, (total + per_thread - 1) / per_thread);
-    // More pieces than threads: boxes and rows differ in cost.
-    const int64_t pieces = threads == 1 ? 1 : std::min(total, 4 * threads);
-    std::atomic<int64_t> next{0};
-    std::vector<std::exception_ptr> failures(threads);
-    const auto take_pieces = [&](int64_t thread) {
-      try {
-        for (int64_t i = next++; i < pieces; i = next++) {
-          // Not total * i / pieces, which may overflow.
-          const int64_t size = total / pieces, longer = total % pieces;
-          const int64_t begin = i * size + std::min(i, longer);
-          work(begin, begin + size + (i < longer ? 1 : 0));
-        }
-      } catch (...) {
-        failures[thread] = std::current_exception();
-      }
-    };
-    std::vector<std::thread> pool;
-    try {
-      for (int64_t i = 1; i < threads; ++i) pool.emplace_back(take_pieces, i);
-    } catch (const std::system_error&) {
-      // Out of threads: those there are take all pieces.
-    }
-    take_pieces(0);
-    for (std::thread& thread : pool) thread.join();
-    for (const std::exception_ptr& failure : failures) {
-      if (failure) std::rethrow_exception(failure);
-    }
-  };
-  return parallel_for;
 }
 
 }  // namespace mrcnn

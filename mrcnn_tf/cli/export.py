@@ -76,7 +76,8 @@ _OPTIONS = {
     },
     "custom_ops": {
         "action": "store_true",
-        "help": "a SavedModel of this package's compiled ops, for a server that links them",
+        "help": "this package's compiled ops: in a SavedModel for a server that links them, in a "
+        ".tflite file for its delegate",
     },
     "precision": {
         "choices": ("float32", "float16", "dynamic_int8", "int8"),

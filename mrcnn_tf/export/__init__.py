@@ -3,6 +3,7 @@
 from mrcnn_tf.export.formats import FORMATS, check_format, export_model, format_arguments
 from mrcnn_tf.export.labels import model_labels
 from mrcnn_tf.export.litert import save_litert
+from mrcnn_tf.export.litert_custom import litert_delegate
 from mrcnn_tf.export.portable import Portable, portable_function, read_portable
 from mrcnn_tf.export.saved_model import save_saved_model
 from mrcnn_tf.export.serving import SIGNATURES, images_spec, serving_functions, trace_model
@@ -24,6 +25,7 @@ __all__ = [
     "export_model",
     "format_arguments",
     "images_spec",
+    "litert_delegate",
     "model_labels",
     "portable_function",
     "read_portable",

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from mrcnn_tf.export.litert_custom import CUSTOM_OPERATORS, pack_settings
 from mrcnn_tf.export.litert_file import add_metadata, operators
 from mrcnn_tf.export.litert_quantize import check_precision, quantize
 from mrcnn_tf.export.portable import Portable, read_portable
@@ -20,6 +21,7 @@ def save_litert(
     size: tuple[int, int] | None = None,
     precision: str = "float32",
     calibration: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
+    custom_ops: bool = False,
     overwrite: bool = True,
 ) -> str:
     """Write a `.tflite` file of operators that are built into LiteRT, for one image at a time.
@@ -38,6 +40,9 @@ def save_litert(
             are rounded while the model runs; `"int8"`, convolutions on integers. Whatever is no
             convolution or dense layer is float32 always, see `quantize`.
         calibration: of `"int8"`: image files or folders of them, as the model will see them.
+        custom_ops: the compiled RoIAlign, NMS and proposals instead of builtins. The file then
+            needs the delegate of `litert_delegate` to run. float32 only, and from a model or a
+            `.keras` file.
         overwrite: replace a file that stands there already.
 
     Returns:
@@ -60,25 +65,30 @@ def save_litert(
     if Path(filepath).suffix != ".tflite":
         raise ValueError(f"{os.fspath(filepath)} must end in .tflite.")
     images = check_precision(precision, calibration)
+    if custom_ops and precision != "float32":
+        raise ValueError(f"custom_ops=True is for float32 alone, got precision={precision!r}.")
     with replacing(filepath, overwrite) as file:
-        portable = read_portable(source, size)
-        content = quantize(_convert(portable), precision, images, portable.size)
-        _check_operators(content)
+        portable = read_portable(source, size, ops="compiled" if custom_ops else "plain")
+        content = _convert(portable, custom_ops)
+        _check_operators(content, CUSTOM_OPERATORS if custom_ops else ())
+        content = pack_settings(content) if custom_ops else content
+        content = quantize(content, precision, images, portable.size)
         file.write_bytes(add_metadata(content, portable.labels, Path(filepath).stem))
         megabytes = file.stat().st_size / 1e6
     return f"{os.fspath(filepath)} is written, {megabytes:.1f} MB:\n{_describe(portable)}"
 
 
-def _convert(portable: Portable) -> bytes:
+def _convert(portable: Portable, custom_ops: bool) -> bytes:
     # Without an object that tracks it, a function loses the names of its inputs and outputs.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([portable.function], tf.Module())
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.allow_custom_ops = custom_ops
     return converter.convert()
 
 
-def _check_operators(content: bytes) -> None:
+def _check_operators(content: bytes, allowed: Sequence[str] = ()) -> None:
     """Refuse a model that would not run, or that has lost its weights."""
-    used = operators(content)
+    used = operators(content) - {f"custom {name}" for name in allowed}
     wrong = sorted(name for name in used if name.startswith("custom ") or "VARIABLE" in name)
     if wrong:
         raise ValueError(

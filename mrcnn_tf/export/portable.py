@@ -45,6 +45,7 @@ def portable_function(
     batch: int | None = 1,
     dtype: tf.DType = tf.uint8,
     weights: StoredWeights | None = None,
+    ops: str = "plain",
 ) -> tf.types.experimental.ConcreteFunction:
     """A model from the pixels of an image to boxes in its pixels, with fixed shapes.
 
@@ -61,6 +62,7 @@ def portable_function(
         batch: images at a time; None leaves it open.
         dtype: of the pixels, 0..255.
         weights: see `trace_model`.
+        ops: likewise.
 
     Returns:
         A function of `images [B, H, W, 3]` and `image_sizes [B, 2] int32`, the height and width of
@@ -81,7 +83,7 @@ def portable_function(
     size = check_portable(model, size)
     resize = FixedResize(size, *model.image_size, model.image_resize)
     spec = tf.TensorSpec([batch, *resize.new_canvas, 3], tf.float32, "images")
-    detect = trace_model(model, spec, weights=weights)
+    detect = trace_model(model, spec, ops, weights)
     specs = [
         tf.TensorSpec([batch, *size, 3], dtype, "images"),
         tf.TensorSpec([batch, 2], tf.int32, "image_sizes"),
@@ -122,6 +124,7 @@ def read_portable(
     size: tuple[int, int] | None = None,
     batch: int | None = 1,
     dtype: tf.DType = tf.uint8,
+    ops: str = "plain",
 ) -> Portable:
     """The portable function of whatever holds a model, with its weights as constants.
 
@@ -132,19 +135,31 @@ def read_portable(
         size: see `portable_function`.
         batch: likewise.
         dtype: likewise.
+        ops: see `trace_model`; a SavedModel has the plain ones.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the source is none of these, or a SavedModel that has the function with other
             arguments or not at all.
     """
+    if ops != "plain" and _is_traced(source):
+        raise ValueError(
+            "Compiled ops are chosen when a model is traced, and a SavedModel has been: give the "
+            ".keras file instead."
+        )
     if isinstance(source, Portable):
         _check_images(source.function, size, batch, dtype, "The Portable")
         return source
-    if not isinstance(source, keras.Model) and (Path(source) / "saved_model.pb").is_file():
+    if _is_traced(source):
         return _of_saved_model(Path(source), size, batch, dtype)
     model = source if isinstance(source, keras.Model) else read_model(source)
-    return _frozen(portable_function(model, size, batch, dtype), model_labels(model))
+    return _frozen(portable_function(model, size, batch, dtype, ops=ops), model_labels(model))
+
+
+def _is_traced(source) -> bool:
+    if isinstance(source, (Portable, keras.Model)):
+        return isinstance(source, Portable)
+    return (Path(source) / "saved_model.pb").is_file()
 
 
 def read_model(source: str | os.PathLike) -> keras.Model:

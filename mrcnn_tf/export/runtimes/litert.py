@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn_tf.export.litert_custom import litert_delegate, needs_delegate
 from mrcnn_tf.export.litert_file import read_labels
 from mrcnn_tf.export.runtimes.runtime import Runtime
 
@@ -16,11 +17,13 @@ class LiteRTRuntime(Runtime):
     Args:
         filepath: a file that `save_litert` wrote.
         threads: of the interpreter; default: one for each processor.
+        delegate: library of an external delegate; default: that of `litert_delegate` for a file
+            that holds the compiled ops, else none.
 
     Raises:
         ModuleNotFoundError: `ai-edge-litert` is not installed.
-        FileNotFoundError: there is no such file.
-        ValueError: the file was not written by `export`.
+        FileNotFoundError: there is no such file, or the delegate was not built.
+        ValueError: the file was not written by `export`, or the delegate is none.
 
     Example:
 
@@ -30,9 +33,14 @@ class LiteRTRuntime(Runtime):
     ```
     """
 
-    def __init__(self, filepath: str | os.PathLike, threads: int | None = None):
+    def __init__(
+        self,
+        filepath: str | os.PathLike,
+        threads: int | None = None,
+        delegate: str | os.PathLike | None = None,
+    ):
         try:
-            from ai_edge_litert.interpreter import Interpreter
+            from ai_edge_litert.interpreter import Interpreter, load_delegate
         except ImportError as error:
             raise ModuleNotFoundError(
                 f"To run {os.fspath(filepath)}, install ai-edge-litert: "
@@ -42,8 +50,13 @@ class LiteRTRuntime(Runtime):
         if not Path(filepath).is_file():
             raise FileNotFoundError(f"There is no file {os.fspath(filepath)}.")
         labels = read_labels(filepath)
+        if delegate is None and needs_delegate(filepath):
+            delegate = litert_delegate()
+        delegates = [] if delegate is None else [load_delegate(os.fspath(delegate))]
         self._interpreter = Interpreter(
-            os.fspath(filepath), num_threads=threads or os.cpu_count() or 1
+            os.fspath(filepath),
+            num_threads=threads or os.cpu_count() or 1,
+            experimental_delegates=delegates,
         )
         self._detect = self._interpreter.get_signature_runner()
         _, height, width, _ = self._detect.get_input_details()["images"]["shape"]
