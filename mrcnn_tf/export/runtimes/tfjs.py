@@ -24,6 +24,7 @@ PACKAGES = {
     f"@tensorflow/tfjs-{part}": _VERSION
     for part in ("core", "converter", "backend-cpu", "backend-wasm")
 }
+_TIMEOUT = 600.0  # seconds; a large model on a slow machine
 _DTYPES = {"float32": np.float32, "int32": np.int32, "bool": np.uint8}
 _SCRIPTS = Path(__file__).parent
 _PAGE = """<!doctype html><meta charset="utf-8"><title>TensorFlow.js</title>
@@ -33,10 +34,13 @@ _PAGE = """<!doctype html><meta charset="utf-8"><title>TensorFlow.js</title>
 <script src="modules/@tensorflow/tfjs-backend-wasm/dist/tf-backend-wasm.min.js"></script>
 <script src="tfjs_calls.js"></script>
 """
+# TensorFlow.js asks for all files before it reads one. A browser that may not cache them asks for
+# six and waits until one is read.
 _START = """(async () => {
   tf.wasm.setWasmPaths("modules/@tensorflow/tfjs-backend-wasm/dist/");
   if (!(await tf.setBackend("wasm"))) throw new Error("the wasm backend does not start");
-  window.model = await tf.loadGraphModel("model/model.json");
+  const fetchFunc = async (...given) => new Response(await (await fetch(...given)).arrayBuffer());
+  window.model = await tf.loadGraphModel("model/model.json", {fetchFunc});
 })()"""
 
 
@@ -169,8 +173,7 @@ class TfjsChromiumRuntime(_TfjsRuntime):
         try:
             # Chromium gives threads of WebAssembly to isolated pages alone.
             self._server = FileServer(site, isolated=True)
-            self._page = Chromium()
-            self._page.timeout = 600.0
+            self._page = Chromium(timeout=_TIMEOUT)
             self._page.open(self._server.url)
             self._page.evaluate(_START)
         except BaseException:
