@@ -34,6 +34,11 @@ def sums():
             "bias": tf.nn.relu(conv(kernel) + vector),
             "scalar": tf.nn.relu(conv(kernel) + 0.5),
             "bias_of_rank_4": conv(kernel) + tf.constant(values[:1, :1, :1, 0]),
+            "rows": tf.gather(rows, tf.constant([[3, 1], [0, 3]]))
+            + tf.gather(rows, [0, 1], axis=0)[:1],
+            "columns": tf.gather(rows, [3, 0], axis=1),
+            "doubled": tf.nn.conv2d_transpose(x, values[:2, :2], [1, 8, 8, 4], 2, "VALID"),
+            "tripled": tf.nn.conv2d_transpose(x, values, [1, 12, 12, 4], 3, "VALID"),
             "of_rows": conv(kernel) + tf.constant(values[0, 0, :, 0])[None, :, None, None],
         }
 
@@ -45,7 +50,7 @@ def inputs():
     return tuple(random.normal(size=s).astype(np.float32) for s in ((1, 4, 4, 4), (1, 1, 1, 4)))
 
 
-def test_sums_that_are_no_biases_are_none_of_the_converters():
+def test_the_graph_for_the_converter_computes_the_same():
     function = sums().get_concrete_function()
     graph = tfjs_graph(function)
     nodes = {node.name: node for node in graph.node}
@@ -56,6 +61,9 @@ def test_sums_that_are_no_biases_are_none_of_the_converters():
             bias = tf.make_ndarray(nodes[node.input[1].partition(":")[0]].attr["value"].tensor)
             assert bias.shape == (4,)
     assert [node.op for node in graph.node].count("BiasAdd") == 3
+    used = [node.op for node in graph.node]
+    assert used.count("GatherNd") == 2 and used.count("GatherV2") == 1  # columns are left alone
+    assert used.count("Pack") == 1 and used.count("Conv2DBackpropInput") == 1  # tripled
     x, y = inputs()
     expected = function(x=tf.constant(x), y=tf.constant(y))
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
