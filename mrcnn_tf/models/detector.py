@@ -1,5 +1,6 @@
 """What every detector shares: steps and metrics of Keras's training loop, presets, export."""
 
+import contextlib
 from collections.abc import Callable
 
 import keras
@@ -38,10 +39,10 @@ class Detector(keras.Model):
 
     def total_loss(self, losses: dict[str, tf.Tensor]) -> tf.Tensor:
         """Weighted sum of the named losses and of the layers' own (regularisation)."""
-        total = tf.add_n([losses[name] * self.loss_weights[name] for name in self.loss_names])
+        total = sum(losses[name] * self.loss_weights[name] for name in self.loss_names)
         # The same in every replica, whereas the named losses of replicas add up to the batch's.
         own = [tf.cast(loss, tf.float32) / replicas.count() for loss in self.losses]
-        return tf.add_n([total, *own])
+        return sum(own, start=total)
 
     def build_optimizer(self) -> None:
         """Create the optimizer's variables.
@@ -83,7 +84,7 @@ class Detector(keras.Model):
             mean losses of the batches since the metrics were reset.
         """
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() if tf.executing_eagerly() else contextlib.nullcontext() as tape:
             losses = self.compute_losses(
                 *never_empty(x, y), training=True, step=self.optimizer.iterations
             )
@@ -92,9 +93,19 @@ class Detector(keras.Model):
         if after_forward is not None:
             after_forward(total)
         variables = [variable.value for variable in self.trainable_variables]
-        gradients = tape.gradient(
-            scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        unconnected = tf.UnconnectedGradients.ZERO
+        if tape is not None:
+            gradients = tape.gradient(scaled, variables, unconnected_gradients=unconnected)
+        else:
+            # A tape adds what flows back to a tensor by one AddN, which begins with whichever
+            # operand's memory it may take over: the sum of three has other bits when threads are
+            # faster. Pairs have the same sum either way.
+            gradients = tf.gradients(
+                scaled,
+                variables,
+                unconnected_gradients=unconnected,
+                aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+            )
         return gradients, self._track(losses, total, x)
 
     def apply_gradients(self, gradients: list[tf.Tensor]) -> None:

@@ -126,6 +126,8 @@ def train(
         raise ValueError("patience counts measurements of AP, and needs a split to evaluate on.")
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
+        # It would join sums of two into sums of many, see `Detector.compute_gradients`.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     strategy = make_strategy(recipe.strategy)
     options.setdefault("seed", recipe.seed)
     joints = preset_arguments(recipe.preset).get("keypoints")

@@ -62,3 +62,23 @@ def test_fit_evaluate_predict():
     assert train() == history
     for first, second in zip(after, model.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_gradients_are_added_in_pairs():
+    """A sum of more than two in one op depends on which of them its thread may overwrite."""
+    model = tiny_model()
+    model.compile(optimizer=keras.optimizers.SGD(0.001))
+    model.build_optimizer()
+    batch = tiny_batch()
+
+    @tf.function(autograph=False)
+    def gradients():
+        return model.compute_gradients(batch)[0]
+
+    function = gradients.get_concrete_function()
+    sums = [len(op.inputs) for op in function.graph.get_operations() if op.type == "AddN"]
+    assert sums and max(sums) == 2
+    model.reset_metrics()
+    in_graph, eager = function(), model.compute_gradients(batch)[0]
+    for variable, one, other in zip(model.trainable_variables, in_graph, eager, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5, err_msg=variable.path)
