@@ -83,7 +83,7 @@ def time_runtimes(
                 path = _exported(model, RUNTIMES[name].kind, folder, size)
                 tell(f"{name}: opening")
                 sides[name] = stack.enter_context(RUNTIMES[name].open(path))
-            except (ImportError, OSError) as error:
+            except (ImportError, OSError, RuntimeError) as error:
                 left_out[name] = str(error)
         canvas, sizes = image[None], np.int32([size])
         found = {}

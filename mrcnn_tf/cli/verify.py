@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     for name, entry in entries.items():
         try:
             runtime = entry.open(args.out)
-        except (ImportError, OSError) as error:
+        except (ImportError, OSError, RuntimeError) as error:
             if args.runtime or len(entries) == 1:
                 raise ValueError(str(error)) from error
             console.print(f"{name} is left out. {error}", soft_wrap=True, markup=False)
