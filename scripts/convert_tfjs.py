@@ -6,24 +6,9 @@ examples:
   python scripts/convert_tfjs.py nuclei/1 nuclei-tfjs --overwrite
 """
 
-import argparse
 import sys
 
-from mrcnn_tf.cli.export import add_export_arguments
-from mrcnn_tf.cli.main import main
-
-
-def check_arguments() -> None:
-    description, examples = __doc__.split("\n\n", 1)
-    parser = argparse.ArgumentParser(
-        description=description,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_export_arguments(parser, format="tfjs")
-    parser.parse_args()
-
+from mrcnn_tf.cli.export import run_script
 
 if __name__ == "__main__":
-    check_arguments()
-    sys.exit(main(["export", *sys.argv[1:], "--format", "tfjs"]))
+    sys.exit(run_script(__doc__, "tfjs"))

@@ -1,7 +1,10 @@
 """`mrcnn-tf export`: write a model for other programs."""
 
 import argparse
+import sys
 from pathlib import Path
+
+from mrcnn_tf.cli.main import main
 
 EXAMPLES = """
 examples:
@@ -172,3 +175,24 @@ def _options(args: argparse.Namespace) -> dict:
                 + "."
             )
     return given
+
+
+def run_script(text: str, format: str) -> int:
+    """What a script does that writes one format: `mrcnn-tf export --format` with its own help.
+
+    Args:
+        text: a description, an empty line, and examples.
+        format: a name in `mrcnn_tf.export.FORMATS`.
+
+    Returns:
+        The exit code.
+    """
+    description, examples = text.split("\n\n", 1)
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_export_arguments(parser, format=format)
+    parser.parse_args()
+    return main(["export", *sys.argv[1:], "--format", format])
