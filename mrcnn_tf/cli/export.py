@@ -53,6 +53,11 @@ _OPTIONS = {
         "metavar": "IMAGE",
         "help": "pictures that a web page offers as examples",
     },
+    "fallback": {
+        "action": "store_true",
+        "help": "add the model for TF.js to a web page, for browsers that cannot run LiteRT.js; "
+        "installs the converter, as format tfjs does",
+    },
     "masks": {
         "choices": ("boxes", "image", "rle"),
         "help": "of a SavedModel: 28 x 28 probabilities in the box, pasted to the size of the "

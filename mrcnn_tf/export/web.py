@@ -16,6 +16,8 @@ from mrcnn_tf.export.litert import save_litert
 from mrcnn_tf.export.litert_quantize import check_precision
 from mrcnn_tf.export.portable import read_portable
 from mrcnn_tf.export.target import check_target, replacing
+from mrcnn_tf.export.tfjs import save_tfjs
+from mrcnn_tf.export.tfjs_environment import converter_python
 from mrcnn_tf.export.web_vendor import copy_engine, fetch_engine
 
 MARKER = "detector.json"
@@ -32,6 +34,7 @@ def save_web(
     calibration: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
     title: str | None = None,
     samples: Sequence[str | os.PathLike] = (),
+    fallback: bool = False,
     overwrite: bool = True,
 ) -> str:
     """Write a static page that finds objects in pictures and in what the camera sees.
@@ -49,6 +52,8 @@ def save_web(
         calibration: likewise.
         title: of the page; default: the name of the folder.
         samples: pictures that the page offers as examples.
+        fallback: add the model for TF.js, too, which runs it where LiteRT.js does not start, as in
+            browsers without SIMD in WebAssembly. Its weights are float32 at any precision.
         overwrite: replace a page that stands there already.
 
     Returns:
@@ -56,9 +61,11 @@ def save_web(
 
     Raises:
         FileExistsError: see `check_target`.
-        FileNotFoundError: there is no such source or sample, or see `npm_packages`.
+        FileNotFoundError: there is no such source or sample, or see `npm_packages`, and
+            `converter_python` if there is to be a fallback.
         ModuleNotFoundError: see `save_litert`.
-        OSError: see `npm_packages`.
+        OSError: likewise.
+        RuntimeError: see `save_tfjs`.
         ValueError: see `save_litert`, or a sample is no picture that browsers can show.
 
     Example:
@@ -73,8 +80,12 @@ def save_web(
     for sample in samples:
         _check_sample(sample)
     engines = [{"name": "litert", "model": "model.tflite"}]
+    if fallback:
+        engines.append({"name": "tfjs", "model": "tfjs/model.json"})
     for engine in engines:
         fetch_engine(engine["name"])  # without npm there is no need to convert
+    if fallback:
+        converter_python()
     portable = read_portable(source, size)
     title = title or Path(filepath).absolute().name
     with replacing(filepath, overwrite, MARKER) as folder:
@@ -84,6 +95,8 @@ def save_web(
         for engine in engines:
             copy_engine(engine["name"], folder / "vendor")
         save_litert(portable, folder / "model.tflite", precision=precision, calibration=calibration)
+        if fallback:
+            save_tfjs(portable, folder / "tfjs")
         about = {
             "title": title,
             "size": portable.size,
@@ -93,13 +106,19 @@ def save_web(
         }
         text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
         (folder / MARKER).write_text(text, encoding="utf-8")
-        megabytes = (folder / "model.tflite").stat().st_size / 1e6
+        sizes = [f"{_megabytes(folder, 'model.tflite')} MB"]
+        if fallback:
+            sizes.append(f"one of {_megabytes(folder, 'tfjs/*')} MB where LiteRT.js does not start")
     return (
-        f"{os.fspath(filepath)} is written: a page with a model of {megabytes:.1f} MB, for "
+        f"{os.fspath(filepath)} is written: a page with a model of {', '.join(sizes)}, for "
         f"pictures on a canvas of {portable.size[1]} x {portable.size[0]} px. To see it:\n"
         f"  python -m http.server --directory {os.fspath(filepath)} 8000\n"
         "  and open http://localhost:8000"
     )
+
+
+def _megabytes(folder: Path, pattern: str) -> str:
+    return f"{sum(path.stat().st_size for path in folder.glob(pattern)) / 1e6:.1f}"
 
 
 def _check_sample(sample: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from mrcnn_tf.export.npm_packages import copy_npm_package, npm_packages
+from mrcnn_tf.export.runtimes.tfjs import VERSION as TFJS
 
 # Files of every package, by the engine that needs them. Of LiteRT.js's WebAssembly one is loaded:
 # with threads, without, or for browsers without relaxed SIMD.
@@ -19,6 +20,12 @@ _FILES = {
         ),
         "@litertjs/wasm-utils@2.5.3": ("dist/bundle.js",),
     },
+    "tfjs": {
+        f"@tensorflow/tfjs-core@{TFJS}": ("dist/tf-core.min.js",),
+        f"@tensorflow/tfjs-converter@{TFJS}": ("dist/tf-converter.min.js",),
+        f"@tensorflow/tfjs-backend-cpu@{TFJS}": ("dist/tf-backend-cpu.min.js",),
+        f"@tensorflow/tfjs-backend-wasm@{TFJS}": ("dist/tf-backend-wasm.min.js", "dist/*.wasm"),
+    },
 }
 # A browser resolves no names of packages, and import maps do not hold in workers.
 _NAMED_IMPORT = '"@litertjs/wasm-utils"'
@@ -27,7 +34,7 @@ _NOTICE = "// Changed by mrcnn-tf: the import of @litertjs/wasm-utils is a path.
 
 
 def fetch_engine(engine: str) -> Path:
-    """The folder `node_modules` with the packages of an engine, `"litert"`.
+    """The folder `node_modules` with the packages of an engine, `"litert"` or `"tfjs"`.
 
     Raises:
         FileNotFoundError: see `npm_packages`.

@@ -1,5 +1,9 @@
+import io
 import json
+import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from mrcnn_tf.export import read_portable
 from mrcnn_tf.export.runtimes.chromium import Chromium
 from mrcnn_tf.export.runtimes.file_server import FileServer
 from mrcnn_tf.export.runtimes.web import WebRuntime
+from mrcnn_tf.export.tfjs_environment import VARIABLE, converter_python
 from mrcnn_tf.export.web import save_web
 from mrcnn_tf.export.web_vendor import fetch_engine
 
@@ -23,6 +28,15 @@ DONE = """(async () => {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   return error.hidden ? status.textContent : error.textContent;
+})()"""
+STARTED = """(async () => {
+  const engine = document.getElementById("engine");
+  while (!engine.textContent) await new Promise((resolve) => setTimeout(resolve, 20));
+})()"""
+# Until another picture of the camera is drawn.
+OTHER_FRAME = """(async () => {
+  const canvas = document.getElementById("picture"), first = canvas.toDataURL();
+  while (canvas.toDataURL() === first) await new Promise((resolve) => setTimeout(resolve, 20));
 })()"""
 SHOWN = """mrcnn.%s.map(({ mask, ...found }) => found)"""
 SET = """(() => {
@@ -38,6 +52,42 @@ def give(page, picture):
     page.evaluate("document.getElementById('status').textContent = ''")
     page.drop("#zone", [picture])
     return page.evaluate(DONE)
+
+
+def expected_of(portable, picture):
+    images = tf.constant(np.asarray(Image.open(picture))[None])
+    found = portable.function(images=images, image_sizes=tf.constant([images.shape[1:3]]))
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def check_detections(page, portable, picture):
+    """The page has found what the portable function of the Keras model finds; the list of it."""
+    images = tf.constant(np.asarray(Image.open(picture))[None])
+    expected = portable.function(images=images, image_sizes=tf.constant([images.shape[1:3]]))
+    expected = {name: value.numpy()[0] for name, value in expected.items()}
+    count = expected["num_detections"]
+    found = page.evaluate(SHOWN % "detections")
+    assert [one["class"] for one in found] == expected["classes"][:count].tolist() != []
+    for name, key in (("score", "scores"), ("box", "boxes")):
+        values = np.array([one[name] for one in found])
+        np.testing.assert_allclose(values, expected[key][:count], atol=1e-3)
+    with_joints = [i for i, one in enumerate(found) if one["class"] in (0, 2)]
+    assert with_joints == [i for i, one in enumerate(found) if "joints" in one] != []
+    joints = [[[*joint.values()] for joint in found[i]["joints"]] for i in with_joints]
+    np.testing.assert_allclose(joints, expected["keypoints"][with_joints], atol=1e-3)
+    return found
+
+
+def seen(page):
+    """What a screenshot shows of the drawing."""
+    page.middle("#picture")
+    x, y, width, height = page.evaluate(
+        "(({ x, y, width, height }) => [x, y, width, height])"
+        "(document.querySelector('#picture').getBoundingClientRect())"
+    )
+    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    box = [round(value) for value in (x, y, x + width, y + height)]
+    return np.asarray(image.crop(box), np.int32)
 
 
 def change(page, selector, value):
@@ -102,17 +152,7 @@ def test_the_page_answers_as_the_function_does(run, portable):
 def test_a_dropped_picture(run, picture, portable):
     page, server = run.page, run._server.url
     assert " ms for this picture" in give(page, picture)
-    images = np.asarray(Image.open(picture))[None]
-    expected = portable.function(images=tf.constant(images), image_sizes=tf.constant([[96, 128]]))
-    count = int(expected["num_detections"][0])
-    found = page.evaluate(SHOWN % "detections")
-    assert [one["class"] for one in found] == expected["classes"][0, :count].numpy().tolist()
-    boxes = np.array([one["box"] for one in found])
-    np.testing.assert_allclose(boxes, expected["boxes"][0, :count], atol=1e-3)
-    with_joints = [i for i, one in enumerate(found) if one["class"] in (0, 2)]
-    assert with_joints == [i for i, one in enumerate(found) if "joints" in one] != []
-    joints = [[[*joint.values()] for joint in found[i]["joints"]] for i in with_joints]
-    np.testing.assert_allclose(joints, expected["keypoints"].numpy()[0, with_joints], atol=1e-3)
+    found = check_detections(page, portable, picture)
     assert found[0]["name"] == portable.labels["class_names"][found[0]["class"]]
     assert not page.errors
     assert all(address.startswith((server, "blob:")) for address in page.requests)
@@ -178,8 +218,108 @@ def test_what_goes_wrong_is_told_on_the_page(run, site, tmp_path):
             page.open(server.url)
             assert message in page.evaluate(DONE)
         shutil.rmtree(broken)
+    shutil.copytree(site, broken, symlinks=True)
+    shutil.rmtree(broken / "vendor/litertjs-core/wasm")
+    about = json.loads((broken / "detector.json").read_text())
+    about["engines"].append({"name": "tfjs", "model": "tfjs/model.json"})
+    (broken / "detector.json").write_text(json.dumps(about))
+    with FileServer(broken) as server:
+        page.open(server.url)
+        message = page.evaluate(DONE)
+        assert re.match(r"The model cannot .*\nLiteRT.js: .*wasm.*\nTF.js: .*core.* load", message)
+    with FileServer(site) as server:
+        page.open(server.url + "?engine=tfjs")
+        assert page.evaluate(DONE) == "This page has no engine tfjs, but litert."
     page.open((site / "index.html").as_uri())
     assert "python -m http.server" in page.evaluate(DONE)
+
+
+@pytest.fixture(scope="module")
+def site_with_fallback(portable, tmp_path_factory):
+    try:
+        fetch_engine("litert"), fetch_engine("tfjs"), converter_python()
+    except OSError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("fallback") / "site"
+    text = save_web(portable, folder, fallback=True)
+    assert re.search(r"a model of \d+\.\d MB, one of \d+\.\d MB where LiteRT.js does not", text)
+    return folder
+
+
+@pytest.mark.slow
+def test_where_litert_does_not_start_tfjs_does(site_with_fallback, portable, picture, tmp_path):
+    require_chromium()
+    site = shutil.copytree(site_with_fallback, tmp_path / "site")
+    names = [
+        engine["name"] for engine in json.loads((site / "detector.json").read_text())["engines"]
+    ]
+    assert names == ["litert", "tfjs"]
+    # A browser that may not cache answers fetches six at a time.
+    assert len(list(site.glob("tfjs/*.bin"))) > 6
+    assert "Apache License" in (site / "vendor/tensorflow-tfjs-core/LICENSE").read_text()
+    with WebRuntime(site) as run:
+        assert run.engine == "LiteRT.js"
+        assert not any("tfjs" in address for address in run.page.requests)
+    for file in site.glob("vendor/litertjs-core/wasm/*.wasm"):
+        file.unlink()
+    images, sizes = blocks(1, 96, 128, seed=1), np.int32([[60, 80]])
+    expected = portable.function(images=tf.constant(images), image_sizes=sizes)
+    with WebRuntime(site) as run:
+        page = run.page
+        assert (run.engine, run.threads) == ("TF.js (wasm)", 1)
+        found = run(images, sizes)
+        assert sorted(found) == sorted(expected) and found["num_detections"][0] > 0
+        for name, value in expected.items():
+            assert found[name].shape == value.shape and found[name].dtype == value.dtype.name
+            np.testing.assert_allclose(found[name], value, atol=1e-3)
+        said = page.evaluate("document.querySelector('#engine').textContent")
+        assert said.startswith("TF.js (wasm), 1 thread") and "; LiteRT.js does not start" in said
+        (failure,) = page.evaluate("mrcnn.detector.started.then(({ failures }) => failures)")
+        assert failure["title"] == "LiteRT.js" and "WebAssembly" in failure["reason"]
+        assert " ms for this picture" in give(page, picture)
+        check_detections(page, portable, picture)
+        assert all(address.startswith((run._server.url, "blob:")) for address in page.requests)
+    with WebRuntime(site_with_fallback, engine="tfjs") as run:
+        assert run.engine == "TF.js (wasm)" and not run.page.errors
+        np.testing.assert_allclose(run(images, sizes)["boxes"], expected["boxes"], atol=1e-3)
+    for file in site.glob("vendor/tensorflow-tfjs-backend-wasm/dist/*.wasm"):
+        file.unlink()  # as in a browser without any WebAssembly
+    with WebRuntime(site) as run:
+        assert run.engine == "TF.js (cpu)"
+        np.testing.assert_allclose(run(images, sizes)["boxes"], expected["boxes"], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_without_a_network_from_a_plain_server(site, portable, picture):
+    require_chromium()
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
+    with subprocess.Popen(
+        command, cwd=site, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        try:
+            url = re.search(r"http://[\d.:]+/", server.stdout.readline())[0]
+            nowhere = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+            with Chromium(arguments=[nowhere]) as page:
+                page.open(url)
+                page.evaluate(STARTED)
+                server.kill()  # nothing is fetched from here on
+                assert " ms for this picture" in give(page, picture)
+                found = check_detections(page, portable, picture)
+                assert not page.errors
+                assert all(address.startswith((url, "blob:")) for address in page.requests)
+                drawn = seen(page)
+                for layer in ("masks", "boxes", "joints", "names"):
+                    change(page, f"#layers input[name='{layer}']", False)
+                plain = seen(page)
+        finally:
+            server.kill()
+    size = plain.shape[1::-1]
+    given = np.asarray(Image.open(picture).resize(size, Image.Resampling.BILINEAR), np.int32)
+    assert np.median(np.abs(plain - given)) <= 2 and np.abs(drawn - plain).max(axis=2).any()
+    x1, y1, x2, y2 = np.array(found[0]["box"]) * size[0] / 128
+    changed = np.abs(drawn - plain).max(axis=2) > 8
+    top = changed[max(round(y1), 0), max(round(x1), 0) + 4 : round(x2) - 4]
+    assert top.mean() > 0.9  # the upper side of the surest box
 
 
 @pytest.mark.slow
@@ -191,6 +331,7 @@ def test_the_camera_and_threads(site):
         page.evaluate("document.querySelector('#camera').click()")
         assert " ms for this picture" in page.evaluate(DONE)
         assert page.evaluate("mrcnn.detections.length") > 0
+        page.evaluate(OTHER_FRAME)
         assert page.evaluate("mrcnn.detector.started.then(({ threads }) => threads)") > 1
         page.evaluate("document.querySelector('#camera').click()")
         assert page.evaluate("document.querySelector('#camera').innerText") == "Use the camera"
@@ -198,7 +339,7 @@ def test_the_camera_and_threads(site):
         assert not page.errors
 
 
-def test_what_is_refused_before_any_work(tmp_path):
+def test_what_is_refused_before_any_work(tmp_path, monkeypatch):
     def save(**arguments):
         save_web("no-model.keras", tmp_path / "site", **arguments)
 
@@ -209,6 +350,11 @@ def test_what_is_refused_before_any_work(tmp_path):
         save(samples=[tmp_path / "scan.tif"])
     with pytest.raises(ValueError, match="precision='half' must be one of float32"):
         save(precision="half")
+    with monkeypatch.context() as patch:
+        patch.setattr("mrcnn_tf.export.web.fetch_engine", lambda name: None)
+        patch.setenv(VARIABLE, str(tmp_path / "none"))
+        with pytest.raises(FileNotFoundError, match=f"{VARIABLE}=.*none is no Python environment"):
+            save(fallback=True)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "photo.jpg").touch()
     with pytest.raises(FileExistsError, match="holds no detector.json"):

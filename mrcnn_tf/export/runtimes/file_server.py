@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class FileServer:
         if not Path(folder).is_dir():
             raise FileNotFoundError(f"there is no folder {folder} to serve.")
         handler = functools.partial(_Handler, isolated, directory=os.fspath(folder))
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
@@ -61,6 +62,13 @@ class FileServer:
 
     def __exit__(self, *error) -> None:
         self.close()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        # A browser drops what it no longer needs: the page was left, or a file is of no use.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

@@ -19,9 +19,9 @@ from mrcnn_tf.export.runtimes.chromium import Chromium
 from mrcnn_tf.export.runtimes.file_server import FileServer
 from mrcnn_tf.export.runtimes.runtime import Runtime
 
-_VERSION = "4.22.0"
+VERSION = "4.22.0"
 PACKAGES = {
-    f"@tensorflow/tfjs-{part}": _VERSION
+    f"@tensorflow/tfjs-{part}": VERSION
     for part in ("core", "converter", "backend-cpu", "backend-wasm")
 }
 _TIMEOUT = 600.0  # seconds; a large model on a slow machine

@@ -43,11 +43,11 @@ class WebRuntime(Runtime):
 
     Args:
         filepath: the folder.
-        engine: `"litert"`; default: what the page takes by itself.
+        engine: `"litert"` or `"tfjs"`; default: what the page takes by itself.
         isolated: serve it with the headers that allow threads, see `FileServer`.
 
     Attributes:
-        engine: what runs the model, `"LiteRT.js"`.
+        engine: what runs the model, `"LiteRT.js"`, `"TF.js (wasm)"` or `"TF.js (cpu)"`.
         threads: how many it uses.
         page: the `Chromium`.
 

@@ -31,7 +31,9 @@ export class Detector {
     /** Name and number of threads of what runs the model, and why nothing better does. */
     this.started = engines.length
       ? this.ask("start", { engines, size: about.size })
-      : Promise.reject(new Error(`This page has no engine ${engine}.`));
+      : Promise.reject(
+          new Error(`This page has no engine ${engine}, but ${about.engines.map(({ name }) => name).join(" and ")}.`),
+        );
     this.started.catch(() => {}); // whoever waits for it tells
   }
 

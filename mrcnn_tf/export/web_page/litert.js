@@ -11,7 +11,6 @@ const WASM = new URL("./vendor/litertjs-core/wasm/", import.meta.url).href;
  * @param {(share: number) => void} onProgress see download
  */
 export async function start(file, size, onProgress) {
-  const bytes = await download(file, onProgress);
   // Threads need shared memory, which a browser gives to isolated pages alone.
   const threaded =
     self.crossOriginIsolated &&
@@ -24,6 +23,7 @@ export async function start(file, size, onProgress) {
   };
   if (threaded) self.Module.mainScriptUrlOrBlob = `${WASM}litert_wasm_threaded_internal.js`;
   await loadLiteRt(WASM, { threads: threaded });
+  const bytes = await download(file, onProgress);
   const model = await loadAndCompile(bytes, { accelerator: "wasm" });
 
   async function run(pixels, height, width) {

@@ -17,14 +17,16 @@ let shown = null; // { picture, width, height, name, milliseconds } of what is o
 let closeCamera = null;
 let newest = 0; // number of the latest picture; an earlier one that comes late is not drawn
 
-async function start() {
+const loaded = load();
+
+/** What this page is about, and the model on its way. */
+async function load() {
   const answer = await fetch("detector.json");
   if (!answer.ok) throw new Error("detector.json is missing: it has to lie beside this page.");
   about = await answer.json();
   document.title = find("title").textContent = about.title;
   panel = new Panel(about.labels, redraw);
   showSamples();
-  connect();
   detector = new Detector(about, new URLSearchParams(location.search).get("engine"), (share) => {
     find("status").textContent = `Loading the model, ${Math.round(100 * share)} %`;
   });
@@ -38,11 +40,17 @@ async function start() {
       return panel.shown;
     },
   };
+}
+
+async function start() {
+  connect(); // what is dropped before the page knows its model waits
+  await loaded;
   const { name, threads, failures } = await detector.started;
   find("engine").textContent =
     `${name}, ${threads} ${threads === 1 ? "thread" : "threads"}, canvas of ` +
-    `${about.size[1]}\u00a0×\u00a0${about.size[0]}\u00a0px`;
-  for (const failure of failures) console.warn(failure);
+    `${about.size[1]}\u00a0×\u00a0${about.size[0]}\u00a0px` +
+    failures.map(({ title }) => `; ${title} does not start`).join("");
+  for (const { title, reason } of failures) console.warn(`${title} does not start: ${reason}`);
   if (!shown) find("status").textContent = "Ready";
 }
 
@@ -67,7 +75,7 @@ function connect() {
     if (clipboardData.files.length) take(clipboardData.files[0]);
   });
   find("camera").addEventListener("click", () => (closeCamera ? stopCamera() : guard(runCamera)));
-  find("list").addEventListener("toggle", () => panel.change());
+  find("list").addEventListener("toggle", () => panel?.change());
   find("save-picture").addEventListener("click", () => saveDrawing(canvas, shown.name));
   find("save-list").addEventListener("click", () => saveList(shown, panel.shown, about.labels));
   new ResizeObserver(redraw).observe(zone);
@@ -111,6 +119,7 @@ function take(file) {
   stopCamera();
   return guard(async () => {
     const number = ++newest;
+    await loaded;
     const picture = await readPicture(file);
     if (number !== newest) return;
     const { width, height } = picture;
@@ -132,9 +141,19 @@ async function detect({ picture, width, height }) {
 async function runCamera() {
   const number = ++newest;
   const video = find("video");
-  closeCamera = await openCamera(video);
-  find("camera").setAttribute("aria-pressed", "true");
-  find("camera").textContent = "Stop the camera";
+  const button = find("camera");
+  button.disabled = true; // a browser may ask for a long time whether it may be used
+  let close;
+  try {
+    await loaded;
+    close = await openCamera(video);
+  } finally {
+    button.disabled = false;
+  }
+  if (number !== newest) return close(); // a picture was chosen meanwhile
+  closeCamera = close;
+  button.setAttribute("aria-pressed", "true");
+  button.textContent = "Stop the camera";
   try {
     while (closeCamera && number === newest) {
       const picture = await createImageBitmap(video);

@@ -1,23 +1,28 @@
 /* Runs the model apart from the page, so that the page answers meanwhile.
 
-   A classic worker and not a module: LiteRT.js loads its WebAssembly by importScripts. */
+   A classic worker and not a module: LiteRT.js and TF.js load their WebAssembly by importScripts. */
 "use strict";
 
-const ENGINES = { litert: "./litert.js" };
+const ENGINES = {
+  litert: { title: "LiteRT.js", script: "./litert.js" },
+  tfjs: { title: "TF.js", script: "./tfjs.js" },
+};
 let engine;
 
 async function start({ engines, size }) {
   const failures = [];
   for (const { name, model } of engines) {
+    const { title, script } = ENGINES[name];
     try {
-      const { start } = await import(ENGINES[name]);
+      const { start } = await import(script);
       engine = await start(model, size, (share) => postMessage({ progress: share }));
       return { name: engine.name, threads: engine.threads, failures };
     } catch (error) {
-      failures.push(`${name}: ${error.message || error}`);
+      failures.push({ title, reason: error.message || String(error) });
     }
   }
-  throw new Error(failures.join("\n"));
+  const reasons = failures.map(({ title, reason }) => `${title}: ${reason}`);
+  throw new Error(["The model cannot be started.", ...reasons].join("\n"));
 }
 
 async function detect({ pixels, height, width }) {

@@ -1,5 +1,8 @@
 import io
+import socket
+import struct
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -114,7 +117,7 @@ def test_the_program_is_looked_for(monkeypatch, tmp_path):
         find_chromium()
 
 
-def test_a_folder_is_served(site):
+def test_a_folder_is_served(site, tmp_path, capfd):
     with FileServer(site, isolated=True) as server:
         with urllib.request.urlopen(server.url + "word.txt") as answer:
             assert answer.read() == b"spoken"
@@ -125,3 +128,12 @@ def test_a_folder_is_served(site):
         urllib.request.urlopen(server.url)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         FileServer(site / "none")
+    (tmp_path / "large").write_bytes(bytes(2**25))
+    with FileServer(tmp_path) as server:
+        address = urllib.parse.urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)) as client:
+            # Closing it resets it, while the server is still writing.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(b"GET /large HTTP/1.0\r\n\r\n")
+            client.recv(10)
+    assert not capfd.readouterr().err
