@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -197,6 +198,31 @@ def test_a_picture_larger_than_the_canvas(run, tmp_path):
     boxes = np.array([one["box"] for one in run.page.evaluate(SHOWN % "detections")])
     assert boxes.min() >= 0 and (boxes[:, 2:].max(axis=0) <= (200 + 0.01, 240 + 0.01)).all()
     assert boxes[:, 2:].max() > 128  # pixels of the picture, not of the canvas
+
+
+def test_an_example_and_what_is_saved_of_it(run, picture, tmp_path):
+    page = run.page
+    page.evaluate("document.getElementById('status').textContent = ''")
+    page.evaluate("document.querySelector('#samples button').click()")
+    page.evaluate(DONE)
+    change(page, "#score", 0.5)
+    page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    saved = [tmp_path / f"blocks_detections.{kind}" for kind in ("json", "png")]
+    for button in ("list", "picture"):
+        page.evaluate(f"document.querySelector('#save-{button}').click()")
+    until = time.monotonic() + 30
+    while not all(file.is_file() for file in saved):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    told = json.loads(saved[0].read_text())
+    assert (told["picture"], told["width"], told["height"]) == ("blocks.png", 128, 96)
+    shown = page.evaluate(SHOWN % "shown")
+    for name in ("class", "score", "box", "name"):
+        assert [one[name] for one in told["detections"]] == [one[name] for one in shown] != []
+    ids = run.labels["category_ids"]
+    assert all(one["category_id"] == ids[one["class"]] for one in told["detections"])
+    drawn = page.evaluate("(({ width, height }) => [width, height])(picture)")
+    assert Image.open(saved[1]).size == tuple(drawn)
 
 
 def test_what_goes_wrong_is_told_on_the_page(run, site, tmp_path):
