@@ -24,13 +24,16 @@ from mrcnn_tf.export.runtimes.runtime import Runtime
 from mrcnn_tf.export.serving import serving_functions
 
 COMPILED = "tensorflow, compiled ops"
-_NAMES = {"litert": "model.tflite", "onnx": "model.onnx"}
+CUSTOM_OPS = "litert-custom-ops"
+# LiteRT has two files: one of builtins, one of the compiled ops in its delegate.
+SIDES = {**RUNTIMES, CUSTOM_OPS: RUNTIMES["litert"]}
+_SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
 
 
 def time_runtimes(
     source: keras.Model | str | os.PathLike,
     size: tuple[int, int] | None = None,
-    names: Sequence[str] = tuple(RUNTIMES),
+    names: Sequence[str] = tuple(SIDES),
     rounds: int = 7,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Iterator[dict]:
@@ -43,7 +46,8 @@ def time_runtimes(
         source: a `MaskRCNN`, a `.keras` file or a preset's name.
         size: height and width of the image, which is the canvas; default: the model's
             `image_size`.
-        names: of `RUNTIMES`; one that is not installed has a row with the reason.
+        names: of `SIDES`, which are `RUNTIMES` and `litert-custom-ops`, a file of
+            `save_litert(custom_ops=True)`; one that is not installed has a row with the reason.
         rounds: turns of each.
         tell: is told what is about to be done.
 
@@ -63,9 +67,9 @@ def time_runtimes(
         print(row["runtime"], row["ms"])
     ```
     """
-    unknown = [name for name in names if name not in RUNTIMES]
+    unknown = [name for name in names if name not in SIDES]
     if unknown:
-        raise ValueError(f"no such runtime: {', '.join(unknown)}; there are {', '.join(RUNTIMES)}")
+        raise ValueError(f"no such runtime: {', '.join(unknown)}; there are {', '.join(SIDES)}")
     if rounds < 1:
         raise ValueError(f"rounds must be positive, got {rounds}")
     tell("reading the model")
@@ -80,9 +84,9 @@ def time_runtimes(
         for name in names:
             tell(f"{name}: export")
             try:
-                path = _exported(model, RUNTIMES[name].kind, folder, size)
+                path = _exported(model, name, folder, size)
                 tell(f"{name}: opening")
-                sides[name] = stack.enter_context(RUNTIMES[name].open(path))
+                sides[name] = stack.enter_context(SIDES[name].open(path))
             except (ImportError, OSError, RuntimeError) as error:
                 left_out[name] = str(error)
         canvas, sizes = image[None], np.int32([size])
@@ -120,9 +124,10 @@ class _CompiledOps(Runtime):
         return outputs
 
 
-def _exported(model: keras.Model, kind: str, folder: Path, size: tuple[int, int]) -> Path:
-    """The model in this format, written unless it is there already."""
-    path = folder / _NAMES.get(kind, kind)
+def _exported(model: keras.Model, name: str, folder: Path, size: tuple[int, int]) -> Path:
+    """The model as one of `SIDES` takes it, written unless it is there already."""
+    kind, options = SIDES[name].kind, {"custom_ops": True} if name == CUSTOM_OPS else {}
+    path = folder / ("-".join([kind, *options]) + _SUFFIXES.get(kind, ""))
     if not path.exists():
-        FORMATS[kind].load()(model, path, size=size)
+        FORMATS[kind].load()(model, path, size=size, **options)
     return path

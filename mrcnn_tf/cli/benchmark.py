@@ -28,7 +28,8 @@ inference: a forward pass to boxes and masks beside torchvision's; then with and
 head, and the convolutions of that head alone.
 
 runtimes: a model exported to each format, in the programs that run it, beside TensorFlow with
-compiled ops; all in turns on one generated scene.
+compiled ops; all in turns on one generated scene. LiteRT runs two files, litert and
+litert-custom-ops: one of its builtins, one of the compiled ops.
 
 pipeline: from image files to batches with masks, beside torchvision's reference pipeline.
 

@@ -22,9 +22,9 @@ def run_runtimes(args: argparse.Namespace) -> int:
     if args.model is None:
         raise ValueError("benchmark runtimes needs a model: mrcnn-tf benchmark runtimes MODEL")
 
-    from mrcnn_tf.benchmark.runtimes import RUNTIMES, time_runtimes
+    from mrcnn_tf.benchmark.runtimes import SIDES, time_runtimes
 
-    names = args.runtimes or list(RUNTIMES)
+    names = args.runtimes or list(SIDES)
     size = None if args.size is None else tuple(args.size)
     collect_rows(
         lambda tell: time_runtimes(args.model, size, names, args.rounds, tell),

@@ -6,9 +6,11 @@ from PIL import Image
 from tensorflow.lite.python import schema_py_generated as schema
 
 from mrcnn_tf.export import save_litert
+from mrcnn_tf.export.canvas import detections
 from mrcnn_tf.export.litert_file import operators, read_labels, unpack
 from mrcnn_tf.export.litert_quantize import quantize
 from mrcnn_tf.export.runtimes import LiteRTRuntime
+from mrcnn_tf.export.verify import match
 
 from .conftest import blocks
 
@@ -96,13 +98,19 @@ def test_detections_stay_close(exported, litert_file, images, tmp_path, precisio
     assert path.stat().st_size < litert_file.stat().st_size * (
         0.6 if precision == "float16" else 0.4
     )
-    canvas, sizes = blocks(1, *SIZE, seed=7), np.int32([SIZE])
-    with LiteRTRuntime(litert_file) as full, LiteRTRuntime(path) as run:
-        expected, found = full(canvas, sizes), run(canvas, sizes)
     assert read_labels(path) == read_labels(litert_file)
-    # Weights are random and scores steep, so that only the best can be compared.
-    assert found["classes"][0, 0] == expected["classes"][0, 0]
-    assert abs(found["boxes"][0, 0] - expected["boxes"][0, 0]).max() < 8
+    count, moved = 0, []
+    with LiteRTRuntime(litert_file) as full, LiteRTRuntime(path) as run:
+        for seed in range(5, 10):
+            canvas, sizes = blocks(1, *SIZE, seed), np.int32([SIZE])
+            expected, found = (detections(each(canvas, sizes)) for each in (full, run))
+            rows, others = match(expected, found).T
+            count += len(expected["scores"])
+            moved.extend(abs(expected["boxes"][rows] - found["boxes"][others]).max(axis=1))
+    # Weights are random and scores steep. Of two different images a tenth pairs up, 10 px apart.
+    share, pixels = (0.97, 0.1) if precision == "float16" else (0.7, 2.5)
+    assert count > 50 and len(moved) > share * count
+    assert np.median(moved) < pixels
 
 
 def test_settings_are_checked_before_anything_is_read(tmp_path, images, monkeypatch):
