@@ -13,6 +13,7 @@ from mrcnn_tf.export.verify import (
     summarize,
 )
 from mrcnn_tf.models import Predictor
+from mrcnn_tf.ops import resize_image
 
 from .conftest import blocks
 
@@ -97,6 +98,9 @@ def test_images_lie_on_the_canvas():
     np.testing.assert_array_equal(canvas[0, :40, :64], small)
     assert canvas.shape == (1, 96, 128, 3) and not canvas[0, 40:].any()
     assert on_canvas(large, (96, 128))[1].tolist() == [[96, 64]]
+    # The pixels of the model's own resizing, or an AP would differ for no fault of the export.
+    photo = np.random.default_rng(0).integers(0, 256, [100, 80, 3], np.uint8)
+    np.testing.assert_array_equal(on_canvas(photo, (60, 48))[0][0], resize_image(photo, 48, 60))
 
 
 def test_an_export_beside_its_model(tiny_model, exported):
