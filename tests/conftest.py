@@ -7,6 +7,16 @@ import numpy as np
 import pytest
 
 
+def pytest_collection_modifyitems(config, items):
+    """Side by side run modules, whose tests share what is made once; tests/export is one of them."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        module = item.nodeid.partition("::")[0]
+        group = "tests/export" if module.startswith("tests/export/") else module
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def seeds():
     """Every test starts from the same random numbers, alone or in a run of many."""

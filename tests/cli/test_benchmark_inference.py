@@ -21,6 +21,7 @@ def no_peers(monkeypatch):
     monkeypatch.setattr("mrcnn_tf.benchmark.find_peers", lambda: None)
 
 
+@pytest.mark.slow
 def test_table_and_json_without_torchvision(compiled_ops, no_peers, capsys, tmp_path):
     assert main([*TINY, "--json", str(tmp_path / "figures.json")]) == 0
     printed = capsys.readouterr().out

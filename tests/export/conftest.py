@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn_tf.export import save_litert
+from mrcnn_tf.export import read_portable, save_litert
 from mrcnn_tf.models import MaskRCNN
 
 
@@ -68,6 +68,12 @@ def exported(tiny_model, tmp_path_factory):
         patch.setattr("mrcnn_tf.ops.loader.load", load)
         tiny_model.export(folder, format="saved_model", verbose=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def large_portable(tiny_model):
+    """The portable function on a canvas that is larger than the model's images."""
+    return read_portable(tiny_model, (150, 200))
 
 
 @pytest.fixture(scope="session")

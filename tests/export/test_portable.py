@@ -34,8 +34,8 @@ def expected(tiny_model):
     return [predictor.predict_batch([photo])[0] for photo in PHOTOS]
 
 
-def test_portable_is_predictor_on_a_canvas(tiny_model, exported, expected):
-    portable = read_portable(tiny_model, (150, 200))
+def test_portable_is_predictor_on_a_canvas(tiny_model, large_portable, exported, expected):
+    portable = large_portable
     assert portable.size == (150, 200)
     assert portable.labels["class_names"] == tiny_model.class_names
     assert not portable.function.captured_inputs  # the weights are constants

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from mrcnn_tf.export import read_portable, trace_model
+from mrcnn_tf.export import trace_model
 from mrcnn_tf.layers import KeypointDecoding, KeypointHead
 from mrcnn_tf.models import MaskRCNN
 
@@ -26,11 +26,6 @@ def operations(graph):
     }
 
 
-@pytest.fixture(scope="module")
-def portable(tiny_model):
-    return read_portable(tiny_model, (150, 200)).function
-
-
 def test_a_saved_model_holds_core_ops_only(exported):
     saved = saved_model_pb2.SavedModel.FromString((exported / "saved_model.pb").read_bytes())
     used = operations(saved.meta_graphs[0].graph_def)
@@ -38,8 +33,8 @@ def test_a_saved_model_holds_core_ops_only(exported):
     assert used - listed("tfjs_ops.txt") - listed("saved_model_ops.txt") == set()
 
 
-def test_the_model_keeps_to_the_ops_of_tfjs(portable):
-    used = operations(portable.graph.as_graph_def())
+def test_the_model_keeps_to_the_ops_of_tfjs(large_portable):
+    used = operations(large_portable.function.graph.as_graph_def())
     assert "NonMaxSuppressionV4" in used and "ReadVariableOp" not in used
     # A converter makes a called function part of the graph.
     assert used - listed("tfjs_ops.txt") - {"PartitionedCall"} == set()

@@ -210,6 +210,7 @@ def test_a_failed_export_leaves_what_was_there(tmp_path, tiny_model, monkeypatch
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     monkeypatch.setattr("mrcnn_tf.export.saved_model.serving_functions", lambda *args: {})
+    monkeypatch.setattr("mrcnn_tf.export.saved_model.portable_function", lambda *_, **__: None)
     monkeypatch.setattr("mrcnn_tf.export.saved_model.describe_saved_model", lambda folder: "")
     with pytest.raises(OSError, match="No space left"):
         tiny_model.export(target)

@@ -103,6 +103,7 @@ def test_images_lie_on_the_canvas():
     np.testing.assert_array_equal(on_canvas(photo, (60, 48))[0][0], resize_image(photo, 48, 60))
 
 
+@pytest.mark.slow  # tests/cli/test_verify.py has a smaller one
 def test_an_export_beside_its_model(tiny_model, exported):
     with SavedModelRuntime(exported) as runtime:
         check_same_model(tiny_model, runtime, "cells/1")

@@ -109,13 +109,21 @@ def picture(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def site(portable, picture, tmp_path_factory):
+def site(portable, litert_file, picture, tmp_path_factory):
     try:
         fetch_engine("litert")
     except OSError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("web") / "site"
-    save_web(portable, folder, title="Cells & <more>", samples=[picture])
+
+    def save(source, path, *, precision, calibration):
+        assert (source, precision, calibration) == (portable, "float32", None)
+        shutil.copyfile(litert_file, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # The same model is converted once for all tests.
+        patch.setattr("mrcnn_tf.export.web.save_litert", save)
+        save_web(portable, folder, title="Cells & <more>", samples=[picture])
     return folder
 
 
