@@ -165,24 +165,30 @@ def _plain(pyramid, boxes, output_size, strides, sampling_ratio, aligned, level_
     flat = tf.concat(
         [tf.reshape(tf.cast(features, tf.float32), [-1, channels]) for features in pyramid], axis=0
     )
-    num_rows, num_columns = dimensions(rows)[0], dimensions(columns)[0]
+    vertical = rows[..., :, None], row_weights[..., :, None]  # [T, B, N, h, 1]
+    horizontal = columns[..., None, :], column_weights[..., None, :]  # [T, B, N, 1, w]
 
     # One tap of one sampling point at a time: all of them together would hold sixteen times the
     # result in memory.
-    def add_tap(i, pooled):
-        row, column = i // num_columns, i % num_columns
-        index = rows[row][..., :, None] + columns[column][..., None, :]  # [B, N, h, w]
-        weight = row_weights[row][..., :, None] * column_weights[column][..., None, :]
-        tap = tf.gather(flat, tf.reshape(index, [-1]))
-        return i + 1, pooled + tap * tf.reshape(weight, [-1, 1])
+    def add_tap(pooled, row, row_weight, column, column_weight):
+        tap = tf.gather(flat, tf.reshape(row + column, [-1]))
+        return pooled + tap * tf.reshape(row_weight * column_weight, [-1, 1])
 
     pooled = tf.zeros([batch * num_boxes * output_size[0] * output_size[1], channels])
     if sampling_ratio:
-        for i in range(num_rows * num_columns):
-            _, pooled = add_tap(i, pooled)
+        for vertical_tap in zip(*map(tf.unstack, vertical), strict=True):
+            for horizontal_tap in zip(*map(tf.unstack, horizontal), strict=True):
+                pooled = add_tap(pooled, *vertical_tap, *horizontal_tap)
     else:
-        num_taps = num_rows * num_columns
-        _, pooled = tf.while_loop(lambda i, _: i < num_taps, add_tap, [tf.constant(0), pooled])
+        num_columns = tf.shape(columns)[0]
+
+        def add_next(i, pooled):
+            row, column = i // num_columns, i % num_columns
+            taps = [t[row] for t in vertical] + [t[column] for t in horizontal]
+            return i + 1, add_tap(pooled, *taps)
+
+        num_taps = tf.shape(rows)[0] * num_columns
+        _, pooled = tf.while_loop(lambda i, _: i < num_taps, add_next, [tf.constant(0), pooled])
     pooled = tf.reshape(pooled, [batch, num_boxes, *output_size, channels])
     return tf.cast(pooled, pyramid[0].dtype)
 

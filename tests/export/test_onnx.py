@@ -50,6 +50,19 @@ def test_an_onnx_file_answers_as_the_model_does(tiny_model, exported, tmp_path, 
 
 
 @pytest.mark.slow
+def test_openvino_reads_a_file_of_one_image(exported, tmp_path):
+    pytest.importorskip("tf2onnx", reason=INSTALL)
+    openvino = pytest.importorskip("openvino", reason="needs pip install 'mrcnn-tf[openvino]'")
+    save_onnx(exported, tmp_path / "cells.onnx", batch=1)
+    core, settings = openvino.Core(), {"INFERENCE_PRECISION_HINT": "f32"}
+    model = core.compile_model(core.read_model(tmp_path / "cells.onnx"), "CPU", settings)
+    images, sizes = blocks(1, 96, 128, 1), np.int32([[96, 128]])
+    found = model({"images": images, "image_sizes": sizes})
+    for name, value in SavedModelRuntime(exported)(images, sizes).items():
+        np.testing.assert_allclose(found[name], value, atol=5e-3, err_msg=name)
+
+
+@pytest.mark.slow
 def test_what_is_no_export(tmp_path):
     onnx = pytest.importorskip("onnx", reason=INSTALL)
     pytest.importorskip("onnxruntime", reason=INSTALL)
