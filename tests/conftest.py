@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 
-def pytest_collection_modifyitems(config, items):
-    """Side by side run modules, whose tests share what is made once; tests/export is one of them."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        module = item.nodeid.partition("::")[0]
-        group = "tests/export" if module.startswith("tests/export/") else module
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)  # there is no such hook without pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """Modules run side by side, as tests share what is made once; tests/export is one of them."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            module = super()._split_scope(nodeid)
+            return "tests/export" if module.startswith("tests/export/") else module
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from mrcnn_tf.export.runtimes.file_server import FileServer
 
 from ..browser import require_chromium
 
-PAGE = """<!doctype html><title>A page</title><body style="background: rgb(1, 2, 3)">
+PAGE = """<!doctype html><title>A page</title><link rel="icon" href="data:,">
+<body style="background: rgb(1, 2, 3)">
 <div id="zone" style="height: 90px"></div><input type="file" id="chooser">
 <script>
   const zone = document.querySelector("#zone"), chooser = document.querySelector("#chooser");
