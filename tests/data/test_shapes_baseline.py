@@ -149,6 +149,7 @@ def paint_flat(coco, image_id):
     return image
 
 
+@pytest.mark.slow
 def test_colours_and_components_do_not_solve_the_scenes(tmp_path):
     annotation_file = shapes.generate(tmp_path, 40, seed=3, stem="val", progress=False)
     with contextlib.redirect_stdout(io.StringIO()):

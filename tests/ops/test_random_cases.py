@@ -13,7 +13,7 @@ from tests.ops.test_mask_targets import pack
 from tests.ops.test_proposals import make_hostile, rpn_outputs
 from tests.ops.test_rasterize_polygons import random_polygon
 
-CASES = 30  # of each op in the default run
+CASES = 20  # of each op in the default run
 SLOW_CASES = 5000  # of all ops together
 GRAPH_EVERY = 6  # one case in so many calls the compiled op inside a tf.function
 
