@@ -10,6 +10,7 @@ import io
 import math
 
 import numpy as np
+import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
